@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.model.execution import KEYS
 
 ROOT = Path(__file__).parents[1]
@@ -208,7 +208,7 @@ def texts_of(nodes: list[ast.expr]) -> set[str]:
 def test_only_the_listed_modules_write_the_private_entries_of_an_event() -> None:
     writers: dict[str, set[str]] = {}
     for path in sources("src"):
-        for key in written_entries(path) & Work.kept_entries:
+        for key in written_entries(path) & EventData.kept_entries:
             writers.setdefault(key, set()).add(path.removeprefix("src/lionpride/"))
     for key, modules in writers.items():
         assert modules <= (STATE.keys() if key in KEYS else OTHERS[key]), key

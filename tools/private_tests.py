@@ -28,7 +28,7 @@ CONTRACT = {
 }
 """Modules of the store contract, and of what its verbs take and return."""
 
-NAMES = {*lionpride.__all__, *lionpride.core.__all__, "Limits", "TERMINAL", "Work", "key_of"}
+NAMES = {*lionpride.__all__, *lionpride.core.__all__, "Limits", "TERMINAL", "EventData", "key_of"}
 """Names that are public or of the contract, whichever module they come from."""
 
 HOOKS = {"_invoke", "_stream", "_replace", "_make", "_asdict", "_exit", "_repr_html_", "_repr_svg_"}

@@ -34,7 +34,7 @@ from pydantic import (
 
 from lionpride.core import Element, Event
 from lionpride.model.collections.progression import Progression
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 
 T = TypeVar("T")
 
@@ -284,7 +284,7 @@ class Ignores(Event):
 
 PLAIN: dict[str, Callable[[], Element]] = {
     "an element": Element,
-    "work": lambda: Work(timeout=3),
+    "work": lambda: EventData(timeout=3),
     "an event": lambda: Event(timeout=2.5, streaming=True),
     "numbers": lambda: PlainNumbers(a=1),
     "texts": lambda: PlainTexts(a="1", e=Colour.TWO, f="a", g=Size.BIG, c=" x "),

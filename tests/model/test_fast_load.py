@@ -19,7 +19,7 @@ from pydantic import (
 
 from lionpride.core import Event
 from lionpride.model import registry
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.model.serialization.fast_load import fast_load_of
 from lionpride.model.serialization.payload import event_from_payload, type_and_payload
 
@@ -150,12 +150,12 @@ OTHERS = [Meddling(), Whole(), Hidden(), Computed(), Renamed(), Prepared(), Read
 TAGGED = [Bare(metadata={"a": 1}), Listed(more={"a": (1, 2)})]
 
 
-def long_way(event: Work) -> Work:
+def long_way(event: EventData) -> EventData:
     kind, text = type_and_payload(event)
     return event_from_payload(text, kind=kind, id=ID, created=CREATED, entries={})
 
 
-def quick_way(event: Work) -> Work | None:
+def quick_way(event: EventData) -> EventData | None:
     kind, text = type_and_payload(event)
     revival = fast_load_of(kind)
     return None if revival is None else revival(text, ID.bytes, CREATED)
@@ -163,7 +163,7 @@ def quick_way(event: Work) -> Work | None:
 
 @pytest.mark.parametrize("event", SIMPLE, ids=[f"{n}" for n in range(len(SIMPLE))])
 @pytest.mark.parametrize("times", [1, 3])
-def test_the_quick_way_gives_the_same_event(event: Work, times: int) -> None:
+def test_the_quick_way_gives_the_same_event(event: EventData, times: int) -> None:
     for _ in range(times):  # a text that comes again is not read again
         expected = long_way(event)
         made = quick_way(event)
@@ -177,7 +177,7 @@ def test_the_quick_way_gives_the_same_event(event: Work, times: int) -> None:
 
 
 @pytest.mark.parametrize("event", [*OTHERS, *TAGGED], ids=lambda each: type(each).__name__)
-def test_whatever_has_code_or_tags_of_its_own_takes_the_long_way(event: Work) -> None:
+def test_whatever_has_code_or_tags_of_its_own_takes_the_long_way(event: EventData) -> None:
     assert quick_way(event) is None
 
 

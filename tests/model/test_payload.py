@@ -319,7 +319,7 @@ def test_a_field_that_no_longer_fits_is_named():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"metadata":{"lion_class":"lionpride.core.Element"}}', "no Work"),
+        ('{"metadata":{"lion_class":"lionpride.core.Element"}}', "not a class of events"),
         ('{"metadata":{"lion_class":5}}', "must be a string"),
         ('{"metadata":{}}', "must be a string"),
         ('{"metadata":null}', "metadata"),
@@ -340,7 +340,7 @@ def test_what_is_no_json_is_refused():
 
 def test_an_element_that_is_no_event_is_refused():
     text = json.dumps(Element().to_dict("json"))
-    with pytest.raises(ValidationError, match="no Work"):
+    with pytest.raises(ValidationError, match="not a class of events"):
         give(text)
 
 

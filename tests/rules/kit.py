@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.rules.limits.limit import Limit
 from lionpride.rules.limits.limit_set import Limits
 from lionpride.rules.limits.meter import Meter
@@ -10,7 +10,7 @@ from lionpride.rules.limits.meter import Meter
 __all__ = ("Bench", "Call", "bench")
 
 
-class Call(Work):
+class Call(EventData):
     tokens: float = 0
     tenant: str | None = None
 
@@ -33,7 +33,7 @@ class Bench:
     def clock(self) -> float:
         return self.now
 
-    def meter(self, event: Work) -> Meter:
+    def meter(self, event: EventData) -> Meter:
         meter = event.__dict__["_meter"] = Meter(self, *self.limits.asked(event), None)
         meter.hold()
         return meter

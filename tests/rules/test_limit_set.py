@@ -7,7 +7,7 @@ import pytest
 from rules.kit import Call, bench
 
 from lionpride.errors import ConfigurationError, ValidationError
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.rules.limits.limit import Limit
 from lionpride.rules.limits.limit_set import Limits
 
@@ -34,13 +34,13 @@ def test_two_of_one_name_are_refused() -> None:
         Limits([Limit("a", 1), Limit("a", 2)])
 
 
-def asked(limits: Limits, event: Work) -> dict[str, float]:
+def asked(limits: Limits, event: EventData) -> dict[str, float]:
     return {account.limit.name: amount for account, amount in limits.asked(event)[1]}
 
 
 def test_an_event_asks_for_what_it_names_and_for_one_of_what_counts_at_once() -> None:
     limits = bench().limits
-    assert asked(limits, Work()) == {"requests": 1, "slots": 1}
+    assert asked(limits, EventData()) == {"requests": 1, "slots": 1}
     assert asked(limits, Call()) == {"requests": 1, "slots": 1}
     assert asked(limits, Call(tokens=7, tenant="a")) == {
         "requests": 1,
@@ -70,7 +70,7 @@ def test_keys_have_accounts_of_their_own() -> None:
     ],
 )
 def test_costs_that_make_no_sense_or_can_never_be_met_are_refused(wrong: Any, names: str) -> None:
-    class Odd(Work):
+    class Odd(EventData):
         @property
         def costs(self) -> Any:
             return wrong
@@ -80,7 +80,7 @@ def test_costs_that_make_no_sense_or_can_never_be_met_are_refused(wrong: Any, na
 
 
 def test_a_key_is_a_text() -> None:
-    class Odd(Work):
+    class Odd(EventData):
         @property
         def key(self) -> Any:
             return 5

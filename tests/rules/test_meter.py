@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rules.kit import Bench, Call, bench
 
 from lionpride.errors import OperationError, ValidationError
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.rules.limits.limit import Limit
 from lionpride.rules.limits.meter import end_meter, refusal_of
 
@@ -87,7 +87,7 @@ def test_a_refund_after_the_window_mints_nothing() -> None:
 
 
 def test_what_was_not_reserved_can_be_spent_and_what_is_no_limit_is_left_alone() -> None:
-    here, event = bench(), Work()
+    here, event = bench(), EventData()
     meter = here.meter(event)
     meter.begin()
     meter.spend({"tokens": 12, "host": 3, "dollars": 5})
@@ -114,7 +114,7 @@ def test_a_debt_is_its_keys_though_the_key_had_nothing_on_its_account_meanwhile(
 
 
 def test_what_counts_at_once_can_be_spent_too() -> None:
-    here, event = bench(), Work()
+    here, event = bench(), EventData()
     here.meter(event).begin()
     event.__dict__["_status"] = "processing"
     event.spend(slots=3)
@@ -125,17 +125,17 @@ def test_what_counts_at_once_can_be_spent_too() -> None:
 
 
 def test_nothing_is_spent_before_the_start() -> None:
-    event = Work()
+    event = EventData()
     with pytest.raises(OperationError, match="spend"):
         bench().meter(event).spend({"tokens": 1})
     with pytest.raises(OperationError, match="spend"):
-        Work().spend(tokens=1)
+        EventData().spend(tokens=1)
     with pytest.raises(ValidationError, match="tokens"):
         event.spend(tokens=-1)
 
 
 def test_only_the_refused_have_a_refusal() -> None:
-    event = Work()
+    event = EventData()
     assert refusal_of(event) is None
     bench().meter(event)
     assert refusal_of(event) is None

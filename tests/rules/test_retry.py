@@ -7,7 +7,7 @@ import pytest
 from lionpride import Retry
 from lionpride.errors import LionTimeoutError, Skip
 from lionpride.model.attempts import Attempt
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.model.execution import EventStatus, Execution
 from lionpride.model.unset import Unset
 from lionpride.rules.retry import judge
@@ -27,19 +27,21 @@ NOW = 1_000.0
 POLICY = Retry(attempts=3, backoff=4.0, ceiling=60.0)
 
 
-def running(**state: Any) -> Work:
+def running(**state: Any) -> EventData:
     """An event whose attempt runs."""
     counters = {"attempt": 1, **state}
-    return Work(timeout=9.0, execution=Execution(status=S.PROCESSING, **counters))
+    return EventData(timeout=9.0, execution=Execution(status=S.PROCESSING, **counters))
 
 
-def failed(error: BaseException | None = None, event: Work | None = None) -> Ending:
+def failed(error: BaseException | None = None, event: EventData | None = None) -> Ending:
     ending = after_error(event or running(), error or ValueError("no"), None, False)
     ending.duration = 0.5
     return ending
 
 
-def judged(event: Work, ending: Ending, policy: Retry | None = POLICY, chance: float = 0.5) -> Any:
+def judged(
+    event: EventData, ending: Ending, policy: Retry | None = POLICY, chance: float = 0.5
+) -> Any:
     return judge(event, ending, policy, now=NOW, chance=chance)
 
 

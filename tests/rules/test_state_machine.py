@@ -22,7 +22,7 @@ from lionpride.errors import (
     Skip,
     ValidationError,
 )
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.model.execution import TERMINAL, EventStatus, Execution
 from lionpride.model.unset import Unset
 from lionpride.rules import state_machine
@@ -326,7 +326,7 @@ ERRORS: list[tuple[str, BaseException, Cause | None, tuple[Any, ...]]] = [
 def test_after_an_error(
     error: BaseException, cause: Cause | None, expected: tuple[Any, ...]
 ) -> None:
-    event = Work(timeout=1.5)
+    event = EventData(timeout=1.5)
     found = after_error(event, error, cause, isinstance(error, asyncio.CancelledError))
     status, kind, retryable, tries = expected
     assert (found.status, found.retryable, found.tries) == (status, retryable, tries)
@@ -345,7 +345,7 @@ def test_after_an_error(
 
 
 def test_one_interruption_too_many_fails_the_event() -> None:
-    event = Work(execution=Execution(interruptions=MAX_INTERRUPTIONS))
+    event = EventData(execution=Execution(interruptions=MAX_INTERRUPTIONS))
     found = after_error(event, STOPPED, Cause.INTERRUPT, True)
     assert (found.status, found.tries, found.interruptions) == (S.FAILED, 0, 1)
 
@@ -359,14 +359,14 @@ def test_a_group_can_be_retried_if_all_of_it_can() -> None:
 
 def test_a_service_that_says_too_many_costs_no_try() -> None:
     error = RateLimited(retry_after=20.0)
-    ending = after_error(Work(), error, None, cancelled=False)
+    ending = after_error(EventData(), error, None, cancelled=False)
     assert (ending.status, ending.delay, ending.error) == (S.PENDING, 20.0, error)
     assert (ending.tries, ending.denials, ending.interruptions) == (0, 0, 0)
 
 
 def test_nobody_runs_an_event_again_that_runs_alone() -> None:
     error = RateLimited()
-    ending = alone(after_error(Work(), error, None, cancelled=False))
+    ending = alone(after_error(EventData(), error, None, cancelled=False))
     assert (ending.status, ending.error, ending.retryable) == (S.FAILED, error, True)
     done = Completion("done", 1.0)
     assert alone(done) is done

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rules.kit import Call
 
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.rules.limits.limit import Limit
 from lionpride.rules.limits.limit_set import Limits
 from lionpride.rules.limits.taking import Pair, take_all
@@ -24,7 +24,7 @@ class Desk:
         self.pair: Pair = self.limits.pair
         self.quick = 0
 
-    def take(self, event: Work, now: float) -> bool:
+    def take(self, event: EventData, now: float) -> bool:
         if self.pair.take(event, now) is not None:
             self.quick += 1
             return True
@@ -76,12 +76,12 @@ def test_of_one_limit_alone_too() -> None:
 
 def test_who_says_nothing_costs_one_request() -> None:
     here = desk()
-    assert [here.take(Work(), 50.0) for _ in range(6)] == [True] * 5 + [False]
+    assert [here.take(EventData(), 50.0) for _ in range(6)] == [True] * 5 + [False]
     assert here.quick == 3
     assert here.used(50.0) == [5, 0]
 
 
-class Odd(Work):
+class Odd(EventData):
     told: Any = None
 
     @property
@@ -228,5 +228,5 @@ def test_c3_no_span_sees_more_than_the_limit(
             assert not much or seen + held <= tokens.amount + 1e-9
 
 
-def _costing(tokens: float) -> Work:
+def _costing(tokens: float) -> EventData:
     return Odd(told={"requests": 1, "tokens": tokens})

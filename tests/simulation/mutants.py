@@ -12,7 +12,7 @@ from uuid import UUID
 from simulation.wrapped import Wrapped
 
 from lionpride.errors import ExistsError
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.rules.state_machine import RELEASED, Ending, Outcome
 from lionpride.stores.contract import (
@@ -76,7 +76,7 @@ class GuardsByStatus(Mutant):
         ]
         return await self.inner.settle(now)
 
-    async def _is_claimed(self, event: Work) -> bool:
+    async def _is_claimed(self, event: EventData) -> bool:
         (record,) = await self.inner.get([event.id])
         return record is not None and record.status is S.PROCESSING
 
@@ -254,7 +254,7 @@ class WaitsOutDenials(ClaimMutant):
 class CancelsWhatIsClaimed(Mutant):
     """A cancel ends what a worker has, behind its back."""
 
-    async def cancel(self, events: Sequence[Work]) -> list[Cancelled]:
+    async def cancel(self, events: Sequence[EventData]) -> list[Cancelled]:
         answers = await self.inner.cancel(events)
         for event, answer in zip(events, answers, strict=True):
             if answer is Cancelled.CLAIMED:
@@ -280,7 +280,7 @@ class ForgetsACancel(Mutant):
 class RequeueKeepsDenials(Mutant):
     """A retry by hand begins with the denials of the life before."""
 
-    async def retry(self, events: Sequence[Work]) -> None:
+    async def retry(self, events: Sequence[EventData]) -> None:
         denials = [event.execution.denials for event in events]
         await self.inner.retry(events)
         for event, count in zip(events, denials, strict=True):
@@ -295,7 +295,7 @@ class PruneLeavesTheListing(Mutant):
         super().__init__(inner)
         self.ghosts: list[Record] = []
 
-    async def prune(self, statuses: Collection[EventStatus], **how: Any) -> list[Work]:
+    async def prune(self, statuses: Collection[EventStatus], **how: Any) -> list[EventData]:
         before = await self.inner.list_records(limit=1000)
         pruned = await self.inner.prune(statuses, **how)
         gone = {event.id for event in pruned}
@@ -317,7 +317,7 @@ class PruneLeavesTheListing(Mutant):
 class PruneForgetsTheLast(Mutant):
     """One of those that it says it has pruned is still there."""
 
-    async def prune(self, statuses: Collection[EventStatus], **how: Any) -> list[Work]:
+    async def prune(self, statuses: Collection[EventStatus], **how: Any) -> list[EventData]:
         pruned = await self.inner.prune(statuses, **how)
         if pruned:
             await self.inner.load(pruned[-1:])
@@ -355,7 +355,7 @@ class CountsWhatIsShown(Mutant):
 class AppendOverwrites(Mutant):
     """An id that is known is appended anew."""
 
-    async def append(self, entries: Sequence[Entry], **how: Any) -> list[Work]:
+    async def append(self, entries: Sequence[Entry], **how: Any) -> list[EventData]:
         for event, priority in entries:
             waits = event.status is S.PENDING and event.execution.arrival is not None
             if how.get("exist_ok") and waits and await self._is_free(event):
@@ -363,7 +363,7 @@ class AppendOverwrites(Mutant):
                 await self.inner.append([(event, priority + 1.0)])
         return await self.inner.append(entries, **how)
 
-    async def _is_free(self, event: Work) -> bool:
+    async def _is_free(self, event: EventData) -> bool:
         (record,) = await self.inner.get([event.id])
         return record is not None and record.status is S.PENDING
 
@@ -372,7 +372,7 @@ class AppendOverwrites(Mutant):
 class AppendsTheFirstHalf(Mutant):
     """A batch that is refused leaves orphans."""
 
-    async def append(self, entries: Sequence[Entry], **how: Any) -> list[Work]:
+    async def append(self, entries: Sequence[Entry], **how: Any) -> list[EventData]:
         try:
             return await self.inner.append(entries, **how)
         except ExistsError:
@@ -386,7 +386,7 @@ class AppendsTheFirstHalf(Mutant):
 class RestartForgetsDenials(Mutant):
     """What is restored may be denied from the beginning."""
 
-    async def load(self, events: Sequence[Work]) -> int:
+    async def load(self, events: Sequence[EventData]) -> int:
         for event in events:
             event.execution.denials = 0
         return await self.inner.load(events)
@@ -396,7 +396,7 @@ class RestartForgetsDenials(Mutant):
 class RestartForgetsInterruptions(Mutant):
     """What ran when the process died has nothing of it on record."""
 
-    async def load(self, events: Sequence[Work]) -> int:
+    async def load(self, events: Sequence[EventData]) -> int:
         for event in events:
             if event.status is S.PROCESSING:
                 event.status = S.PENDING
@@ -411,7 +411,7 @@ class Appends(Mutant):
 
     async def append(
         self, entries: Sequence[Entry], *, terms: Terms | None = None, **how: Any
-    ) -> list[Work]:
+    ) -> list[EventData]:
         terms = None if terms is None else self.changed(terms)
         return await self.inner.append(entries, terms=terms, **how)
 

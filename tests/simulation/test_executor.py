@@ -16,7 +16,7 @@ from simulation.wrapped import Wrapped
 from stores.makers import STORES, Make
 
 from lionpride.core import Executor, Processor
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.model.execution import TERMINAL
 from lionpride.rules.rate_window import RateWindow
 from lionpride.stores.contract import Entry, Settled, Settlement, Store
@@ -113,7 +113,7 @@ async def test_the_walks_go_everywhere() -> None:
 class PriorityForgotten(Wrapped):
     """Every event is as urgent as every other."""
 
-    async def append(self, entries: Sequence[Entry], **how: Any) -> list[Work]:
+    async def append(self, entries: Sequence[Entry], **how: Any) -> list[EventData]:
         return await self.inner.append([(event, 0.0) for event, _ in entries], **how)
 
 

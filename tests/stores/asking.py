@@ -6,7 +6,7 @@ from uuid import UUID
 from stores.makers import Job
 
 from lionpride.errors import ExecutionError, LionTimeoutError, Skip
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.model.execution import EventStatus
 from lionpride.rules.state_machine import Completion, Ending, Outcome, after_denial
 from lionpride.stores.contract import Claim, Settled, Store
@@ -80,7 +80,7 @@ async def pages(store: Store, status: EventStatus | None = None, *, limit: int =
     return found
 
 
-async def record(store: Store, event: Work) -> Record:
+async def record(store: Store, event: EventData) -> Record:
     """The record of an event that is here."""
     (found,) = await store.get([event.id])
     assert found is not None, f"{event!r} is not in the store"

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary, finalize
 
 from stores.homes import Home
 
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.stores.contract import Store
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.postgres import PostgresStore
@@ -122,7 +122,7 @@ class Clock:
         self.now += seconds
 
 
-class Job(Work):
+class Job(EventData):
     """What the stores of the tests keep."""
 
     label: str = ""

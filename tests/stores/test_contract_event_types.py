@@ -10,7 +10,7 @@ from stores.makers import Clock, Job, beside
 
 from lionpride.core import Event, Executor
 from lionpride.errors import OperationError
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.model.execution import EventStatus
 from lionpride.model.registry import key_of
 from lionpride.rules.limits.limit import Limit
@@ -24,7 +24,7 @@ from lionpride.stores.terms import Terms
 S = EventStatus
 
 
-class Other(Work):
+class Other(EventData):
     """An event type that the process does not run."""
 
 
@@ -46,7 +46,7 @@ def runs_jobs(store: Store, clock: Clock, opened: list[Store]) -> Store:
     return other
 
 
-async def put(store: Store, *events: Work, **terms: Any) -> None:
+async def put(store: Store, *events: EventData, **terms: Any) -> None:
     await store.append(
         [(event, float(at)) for at, event in enumerate(events)],
         terms=Terms(**terms) if terms else None,

@@ -12,7 +12,7 @@ from stores.asking import check_counts, put, record, settle
 from stores.makers import Clock, Job
 
 from lionpride.errors import ConfigurationError, RateLimited
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.model.execution import EventStatus
 from lionpride.rules.limits.limit import Limit
 from lionpride.rules.limits.limit_set import Limits
@@ -219,7 +219,7 @@ async def test_too_many_pauses_the_queue(
 # -- who waits, and how long -----------------------------------------------------------------------
 
 
-class Costly(Work):
+class Costly(EventData):
     """Costs what its bill says."""
 
     bill: Mapping[str, float] = Field(default_factory=dict)
@@ -229,7 +229,7 @@ class Costly(Work):
         return self.bill
 
 
-async def costly(store: Store, **bill: float) -> Work:
+async def costly(store: Store, **bill: float) -> EventData:
     (event,) = await store.append([(Costly(bill={"slots": 0, **bill}), 1.0)])
     return event
 
@@ -398,7 +398,7 @@ async def test_c3_no_span_sees_more_than_the_limit(
 
 
 async def test_costs_and_key_are_on_record(store: Store) -> None:
-    events: list[Work] = [Call(tokens=5, tenant="a"), Job()]
+    events: list[EventData] = [Call(tokens=5, tenant="a"), Job()]
     await store.append([(event, 1.0) for event in events])
     own, usual = await store.get([event.id for event in events])
     assert own is not None

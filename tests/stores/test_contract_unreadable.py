@@ -14,7 +14,7 @@ from stores.homes import Home
 from stores.makers import HOMES, Clock, Folder, Job, postgres_in, sqlite_in
 
 from lionpride.errors import OperationError
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.model.execution import EventStatus
 from lionpride.rules.limits.limit import Limit
 from lionpride.rules.limits.limit_set import Limits
@@ -30,16 +30,16 @@ class Releases:
     """One class as two releases define it; the later definition takes the place of the first."""
 
     @classmethod
-    def new(cls) -> type[Work]:
+    def new(cls) -> type[EventData]:
         return cls._define({"note": (str, "")})
 
     @classmethod
-    def old(cls) -> type[Work]:
+    def old(cls) -> type[EventData]:
         return cls._define({})
 
     @staticmethod
-    def _define(fields: dict[str, Any]) -> type[Work]:
-        return create_model("Versioned", __base__=Work, __module__=__name__, **fields)
+    def _define(fields: dict[str, Any]) -> type[EventData]:
+        return create_model("Versioned", __base__=EventData, __module__=__name__, **fields)
 
 
 Make = Callable[[], Any]
@@ -62,12 +62,12 @@ def process(request: pytest.FixtureRequest, clock: Clock, opened: list[Store]) -
     return make
 
 
-async def put(store: Any, *events: Work) -> None:
+async def put(store: Any, *events: EventData) -> None:
     await store.append([(event, float(at)) for at, event in enumerate(events)])
     await store.close()  # it holds the events, so it could claim them without building any
 
 
-async def put_unreadable(process: Make, n: int, *others: Work) -> None:
+async def put_unreadable(process: Make, n: int, *others: EventData) -> None:
     new = Releases.new()
     await put(process(), *[new(note=f"{at}") for at in range(n)], *others)  # type: ignore[call-arg]
 

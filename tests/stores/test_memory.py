@@ -13,7 +13,7 @@ from stores.asking import ENDINGS, bring, claim, claim_one, put, record, settle
 from stores.makers import Clock, Job
 
 from lionpride.errors import OperationError
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.rules.limits.limit import Limit
 from lionpride.rules.limits.limit_set import Limits
@@ -163,7 +163,7 @@ async def test_complete_now_clears_what_an_earlier_try_left(memory: MemoryStore)
     assert (job.execution.response, job.execution.tries) == (None, 1)
 
 
-class Other(Work):
+class Other(EventData):
     """An event type that the process does not run."""
 
 
@@ -187,8 +187,8 @@ async def test_the_immediate_path_leaves_event_types_pending_that_are_not_run(
 
 
 async def test_an_event_is_run_although_its_class_was_defined_again(memory: MemoryStore) -> None:
-    def define() -> type[Work]:
-        return create_model("Again", __base__=Work, __module__=__name__)
+    def define() -> type[EventData]:
+        return create_model("Again", __base__=EventData, __module__=__name__)
 
     old = define()
     await memory.append([(old(), 1.0)])

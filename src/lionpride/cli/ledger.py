@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from uuid import UUID
 
 from ..core import Event, EventStatus, Transition
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.execution import TERMINAL
 from ..stores.record import Record
 from .tally import Tally, is_failure
@@ -93,7 +93,7 @@ class Ledger(Tally):
             self._standing.extend(bytes(max(missing, 1024)))
         self._standing[line] = 0 if status is None else 1 + _STATUSES.index(status)
 
-    def _meet(self, event: Work, status: EventStatus | None) -> None:
+    def _meet(self, event: EventData, status: EventStatus | None) -> None:
         """An event that is no line, or whose line has not been read yet."""
         self._forget(event.id)
         if status in TERMINAL:

@@ -18,7 +18,7 @@ from ..core import Event
 from ..drawing.text import one_line, shorten, trouble
 from ..engine.append_options import terms_of
 from ..errors import LionprideError
-from ..model.event_data import Work
+from ..model.event_data import EventData
 
 __all__ = ["TERMS", "Asked", "BadLine", "LineReader", "label"]
 
@@ -181,12 +181,12 @@ class LineReader:
 
 
 @lru_cache(maxsize=64)
-def own_fields(event_type: type[Work]) -> tuple[str, ...]:
+def own_fields(event_type: type[EventData]) -> tuple[str, ...]:
     """The fields that a class adds to those of every event."""
-    return tuple(name for name in event_type.model_fields if name not in Work.model_fields)
+    return tuple(name for name in event_type.model_fields if name not in EventData.model_fields)
 
 
-def label(event: Work) -> str:
+def label(event: EventData) -> str:
     """Return a name for an event: the first text among its own fields.
 
     A field that is kept out of the event's repr, `Field(repr=False)`, is kept out of here too.

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from ..core import EventStatus, Transition
 from ..drawing.chart import Span
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from .lines import label
 
 __all__ = ["Recorder"]
@@ -25,7 +25,7 @@ class Recorder:
         self._lines = lines
         self._began = began
         self._done: list[Span] = []
-        self._open: dict[UUID, tuple[Work, float, float | None]] = {}
+        self._open: dict[UUID, tuple[EventData, float, float | None]] = {}
 
     def __call__(self, step: Transition) -> None:
         """Note one step."""
@@ -59,9 +59,9 @@ class Recorder:
         return [*self._done, *unfinished]
 
     def _close(
-        self, event: Work, arrival: float, start: float | None, end: float, status: str
+        self, event: EventData, arrival: float, start: float | None, end: float, status: str
     ) -> None:
         self._done.append(Span(arrival, start, end, status, self._label(event)))
 
-    def _label(self, event: Work) -> str:
+    def _label(self, event: EventData) -> str:
         return label(event) or f"line {self._lines.get(event.id, '?')}"

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from ..core import EventStatus, Execution, Transition, Unset
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.serialization.codec import Unserializable, encode, error_to_dict
 from ..stores.record import Record
 from ..view.untagged import untagged
@@ -81,7 +81,7 @@ class Results:
             self._on_error(error)
 
 
-def result_line(event: Work, number: int) -> bytes:
+def result_line(event: EventData, number: int) -> bytes:
     """The line of a settled event: what it was, how it ended, with what, and how long it took."""
     return _line(event.id, number, event.execution)
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from ..core import EventStatus, Executor
 from ..drawing.text import duration, shorten, trouble
 from ..errors import OperationError, StoreError
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.registry import key_of
 from ..stores.contract import is_paused
 from .interrupt import Interrupts
@@ -62,7 +62,7 @@ class Worked(Tally):
         """Count it; a worker may run for months, and keeps no ids."""
         self._cancelled += by_hand
 
-    def _note_failure(self, event: Work, line: int | None, status: EventStatus) -> None:
+    def _note_failure(self, event: EventData, line: int | None, status: EventStatus) -> None:
         """Say it now, when it happens, and not once more at the end."""
         why = shorten(error_text(event), 200)
         self._say(f"{status.value}  {key_of(type(event))}  {event.id}  {why}".rstrip())

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from ..core import EventStatus, Transition
 from ..drawing.text import one_line
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.serialization.codec import error_to_dict
 from ..rules.state_machine import is_by_hand
 from .lines import label
@@ -50,7 +50,7 @@ class Tally:
 
     def __init__(self, lines: Mapping[UUID, int]) -> None:
         self.counts = dict.fromkeys(EventStatus, 0)
-        self.running: dict[UUID, tuple[float, Work]] = {}
+        self.running: dict[UUID, tuple[float, EventData]] = {}
         self.durations: dict[EventStatus, array[float]] = {}
         self.failures: list[Failure] = []
         self.room = asyncio.Event()
@@ -78,11 +78,11 @@ class Tally:
         """How many events have failed, were aborted, or cancelled other than by hand."""
         return self.settled - sum(self.counts[status] for status in SUCCESSES) - self.by_hand
 
-    def oldest(self, number: int) -> Iterator[tuple[float, Work]]:
+    def oldest(self, number: int) -> Iterator[tuple[float, EventData]]:
         """When they were started, and which: the events that have run the longest."""
         return islice(self.running.values(), number)
 
-    def line_of(self, event: Work) -> int | None:
+    def line_of(self, event: EventData) -> int | None:
         """The line that an event came from."""
         return self._lines.get(event.id)
 
@@ -121,7 +121,7 @@ class Tally:
     def _took(self, status: EventStatus, seconds: float) -> None:
         self.durations.setdefault(status, array("d")).append(seconds)
 
-    def _note_end(self, event: Work, line: int | None, status: EventStatus) -> None:
+    def _note_end(self, event: EventData, line: int | None, status: EventStatus) -> None:
         """Note whether an event has failed, or was cancelled by hand."""
         by_hand = status is EventStatus.CANCELLED and not is_failure(status, event)
         self._note_by_hand(event.id, by_hand)
@@ -134,12 +134,12 @@ class Tally:
         else:
             self._by_hand.discard(uid)
 
-    def _note_failure(self, event: Work, line: int | None, status: EventStatus) -> None:
+    def _note_failure(self, event: EventData, line: int | None, status: EventStatus) -> None:
         if len(self.failures) < FIRST_FAILURES:
             self.failures.append(Failure(line, label(event), status.value, error_text(event)))
 
 
-def error_text(event: Work) -> str:
+def error_text(event: EventData) -> str:
     """The error of an event in one line; empty if it has none."""
     error = event.execution.error
     if not isinstance(error, BaseException):
@@ -147,7 +147,7 @@ def error_text(event: Work) -> str:
     return one_line("{error}: {message}".format_map(error_to_dict(error)).removesuffix(": "))
 
 
-def is_failure(status: EventStatus | None, event: Work | None = None) -> bool:
+def is_failure(status: EventStatus | None, event: EventData | None = None) -> bool:
     """Return True for an event that has failed, was aborted, or cancelled.
 
     Args:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import NotFoundError, OperationError
 from ..model.collections.container import IdLike
 from ..model.element import as_id
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from ..model.progress import Live
 from ..stores.contract import Cancelled, Named, Store, not_here
@@ -137,7 +137,7 @@ class Admin:
             middle = len(events) // 2
             return await self._retry_all(events[:middle]) + await self._retry_all(events[middle:])
         for event in events if self._observers.level else ():
-            held = event if isinstance(event, Work) else self._store.states.find(as_id(event))
+            held = event if isinstance(event, EventData) else self._store.states.find(as_id(event))
             if held is not None:
                 self._observers.notify(held, EventStatus.FAILED, _PENDING)
         return len(events)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from ..rules.state_machine import (
     RELEASED,
@@ -35,7 +35,7 @@ class Candidate:
 
     __slots__ = ("event", "is_cancelled", "is_held_back", "worker")
 
-    def __init__(self, event: Work, worker: Worker) -> None:
+    def __init__(self, event: EventData, worker: Worker) -> None:
         self.event = event
         self.worker = worker
         self.is_cancelled = False

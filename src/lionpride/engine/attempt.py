@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from ..errors import ExecutionError, LionTimeoutError
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.progress import ENTRY, Live
 from ..rules.state_machine import RELEASED, Cause, Ending, after_error
 from .event import Event
@@ -37,8 +37,8 @@ INSISTENCE: Final = 3
 SLICE: Final = 0.001
 """Seconds for which events that never wait may keep the event loop from other tasks."""
 
-Publish: TypeAlias = Callable[[Work, int], None]
-Holds: TypeAlias = Callable[[Work, int], bool]
+Publish: TypeAlias = Callable[[EventData, int], None]
+Holds: TypeAlias = Callable[[EventData, int], bool]
 
 
 class Guard:

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 from ..errors import ExecutionError, NotFoundError, OperationError, ValidationError
 from ..model.collections.container import IdLike
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.execution import TERMINAL, EventStatus
 from ..model.progress import Progress
 from ..model.unset import Unset
@@ -245,7 +245,7 @@ async def _remove_finished(
 
 def _check_iterable(method: str, events: object) -> None:
     """Refuse a single event (a model is iterable), and arguments that are not iterable."""
-    if isinstance(events, Work | str) or not isinstance(events, Iterable | AsyncIterable):
+    if isinstance(events, EventData | str) or not isinstance(events, Iterable | AsyncIterable):
         raise TypeError(f"{method} takes several events, not {events!r}: give a list of them")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigurationError, ValidationError
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.serialization.codec import safe_repr
 
 __all__ = (
@@ -114,7 +114,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             )
 
 
-def checked_priority(event: Work, priority: float | None) -> float:
+def checked_priority(event: EventData, priority: float | None) -> float:
     """Return a priority as a float; for None, that of the event, or its time of creation.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from ..errors import ConfigurationError
 from ..model.costs import REQUEST
-from ..model.event_data import Work, state_costs
+from ..model.event_data import EventData, state_costs
 from ..model.retry_policy import Retry
 from .attempt_context import WORKER
 from .reporting import REPORT, checked_progress, report
@@ -17,7 +17,7 @@ from .reporting import REPORT, checked_progress, report
 __all__ = ("Event",)
 
 
-class Event(Work):
+class Event(EventData):
     """A unit of work: declare its fields, and define ``_invoke`` (or ``_stream``).
 
     >>> class Fetch(Event):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..model.collections.container import IdLike
 from ..model.element import as_id
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..stores.contract import Store, not_here
 from .event import Event
 
@@ -34,5 +34,5 @@ def is_known(store: Store, event: object) -> bool:
         return False
 
 
-def _number(event: Work) -> int:
+def _number(event: EventData) -> int:
     return event.execution.arrival or 0

@@ -18,7 +18,7 @@ from math import inf
 from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary, ref
 
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from ..model.progress import Progress
 from ..rules.state_machine import Outcome
@@ -232,7 +232,7 @@ class Observers:
             self._subscribers.remove(subscriber)
         self.refresh()
 
-    def notify_expired(self, event: Work, before: EventStatus) -> None:
+    def notify_expired(self, event: EventData, before: EventStatus) -> None:
         """Notify observers of an event that expired before its start, or whose worker died."""
         state = event.execution
         error = state.error if isinstance(state.error, BaseException) else None
@@ -240,7 +240,7 @@ class Observers:
 
     def notify(
         self,
-        event: Work,
+        event: EventData,
         before: EventStatus | None,
         after: EventStatus | None,
         outcome: Outcome | None = None,
@@ -278,7 +278,7 @@ class Observers:
 
     def _send(
         self,
-        event: Work,
+        event: EventData,
         before: EventStatus | None,
         after: EventStatus | None,
         duration: float | None = None,
@@ -334,7 +334,7 @@ class Observers:
         store = None if self._store is None else self._store()
         return 0.0 if store is None else due - store.time()
 
-    def report(self, event: Work, progress: Progress) -> None:
+    def report(self, event: EventData, progress: Progress) -> None:
         """Notify listeners of a progress report; call it only while ``listening``."""
         for each in tuple(self._subscribers):
             if each.progress is not None:
@@ -342,7 +342,7 @@ class Observers:
 
     # -- what may take the fast path ------------------------------------------------------------
 
-    def passes(self, event: Work) -> bool:
+    def passes(self, event: EventData) -> bool:
         """Return True if no observer needs to see an event's append; mark selected events."""
         sample = self.sample
         if sample is not None and sample.left and not sample.maybe():
@@ -357,7 +357,7 @@ class Observers:
                 self._calls.note_failure(picks, event, error)
         return self.level < Level.ALL
 
-    def pass_all(self, events: Sequence[Work]) -> bool:
+    def pass_all(self, events: Sequence[EventData]) -> bool:
         """Return True if no observer needs to see the appends of these events."""
         passed, sample = True, self.sample
         if sample is not None and not sample.maybe():
@@ -369,20 +369,20 @@ class Observers:
             passed &= self.passes(event)
         return passed and self.level < Level.ALL
 
-    def sees_append(self, event: Work) -> bool:
+    def sees_append(self, event: EventData) -> bool:
         """Return True if an observer is notified of an event's append."""
         return self.level == Level.ALL or "_picked" in event.__dict__
 
-    def picks(self, event: Work) -> bool:
+    def picks(self, event: EventData) -> bool:
         """Return True if an event is selected at its start; call it only while ``asks``."""
         return any(self._picked(picks, event) for picks in self._pickers)
 
-    def _picked(self, picks: Picks, event: Work) -> bool:
+    def _picked(self, picks: Picks, event: EventData) -> bool:
         return bool(self._calls.call(picks, event, partial(picks, event, True)))
 
     # -- wrappers ------------------------------------------------------------------------------
 
-    def appending(self, events: Iterable[Work]) -> OpenWrappers:
+    def appending(self, events: Iterable[EventData]) -> OpenWrappers:
         """Enter the wrappers of the append of events, and return them to be left."""
         around = OpenWrappers(self._calls)
         for event in events if self._wraps_appends else ():

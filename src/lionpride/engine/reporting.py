@@ -20,7 +20,7 @@ from ..model.progress import ENTRY, Live, Progress
 from ..model.serialization.codec import safe_repr
 
 if TYPE_CHECKING:
-    from ..model.event_data import Work
+    from ..model.event_data import EventData
     from .runtime import Runtime
 
 __all__ = ("REPORT", "Reporter", "checked_progress", "report")
@@ -31,7 +31,9 @@ SLACK: Final = 1e-6
 """Rounding error that is accepted in a sum of fractions."""
 
 
-def report(event: Work, progress: Progress, tell: Callable[[Any, Progress], None] | None) -> None:
+def report(
+    event: EventData, progress: Progress, tell: Callable[[Any, Progress], None] | None
+) -> None:
     """Store the progress of a running event, and pass it on; do nothing if it does not run."""
     own = event.__dict__
     if event.execution.status is not EventStatus.PROCESSING:
@@ -82,7 +84,7 @@ class Reporter:
         self._runtime = ref(runtime)
         self._loop = loop
 
-    def __call__(self, event: Work, progress: Progress) -> None:
+    def __call__(self, event: EventData, progress: Progress) -> None:
         runtime = self._runtime()
         live = event.__dict__.get(ENTRY)
         is_followed = live is not None and live.bells
@@ -98,7 +100,7 @@ class Reporter:
             with suppress(RuntimeError):  # the loop is closed, and no listener is left
                 self._loop.call_soon_threadsafe(self._pass_on, event, progress)
 
-    def _pass_on(self, event: Work, progress: Progress) -> None:
+    def _pass_on(self, event: EventData, progress: Progress) -> None:
         runtime, number = self._runtime(), event.execution.arrival
         if runtime is None or number is None:
             return

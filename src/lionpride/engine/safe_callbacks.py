@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final
 
-from ..model.event_data import Work
+from ..model.event_data import EventData
 
 __all__ = ("SLOW", "SafeCallbacks")
 
@@ -30,7 +30,7 @@ class SafeCallbacks:
         self._failed: list[object] = []  # a list: observers need not be hashable
         self._slow: list[object] = []
 
-    def call(self, observer: object, event: Work, call: Callable[[], Any]) -> Any:
+    def call(self, observer: object, event: EventData, call: Callable[[], Any]) -> Any:
         """Return the result of a call; None if it raises, SystemExit included.
 
         Args:
@@ -48,7 +48,7 @@ class SafeCallbacks:
             if perf_counter() - began > SLOW:
                 self._note_delay(observer, perf_counter() - began)
 
-    def note_failure(self, observer: object, event: Work, error: BaseException) -> None:
+    def note_failure(self, observer: object, event: EventData, error: BaseException) -> None:
         """Count a failure; log it if it is the first one of this observer."""
         self.failures += 1
         if not any(observer is each for each in self._failed):

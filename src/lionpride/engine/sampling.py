@@ -8,7 +8,7 @@ from random import Random
 from sys import maxsize
 from typing import Any
 
-from ..model.event_data import Work
+from ..model.event_data import EventData
 
 __all__ = ("Sample",)
 
@@ -40,7 +40,7 @@ class Sample:
         *,
         maybe: Callable[[], object],
         must: Callable[[], bool],
-        knows: Callable[[Work], bool],
+        knows: Callable[[EventData], bool],
     ) -> None:
         self.part = part
         self.maybe = maybe

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ValidationError
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from ..rules.limits.meter import refusal_of
 from ..rules.state_machine import RELEASED, Ending, Outcome, after_cancel, after_unstorable
@@ -33,9 +33,11 @@ class StoreClient:
         self._runtime = runtime
         self._exit = exit
         self._claiming = 0  # claims under way
-        self._cancelled: list[Work] = []  # events that were cancelled while claims were under way
+        self._cancelled: list[
+            EventData
+        ] = []  # events that were cancelled while claims were under way
 
-    def cancel(self, event: Work) -> None:
+    def cancel(self, event: EventData) -> None:
         """Note the cancel of an event that no worker has: a claim under way may return it."""
         if self._claiming:
             self._cancelled.append(event)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from ..errors import ExistsError, OperationError, ValidationError
 from ..model.collections.flow import Flow
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from ..model.retry_policy import Retry
 from ..rules.limits.limit_set import Limits
@@ -297,11 +297,11 @@ class Submission:
 
     async def _append_entries(
         self, entries: Sequence[Entry], exist_ok: bool, wait: bool, terms: Terms | None
-    ) -> list[Work]:
+    ) -> list[EventData]:
         """Append events with their priorities, and return the events of the store."""
         store, max_pending = self._store, self._max_pending
 
-        async def append() -> list[Work]:
+        async def append() -> list[EventData]:
             self._check_open()
             if self._immediate is not None and terms is None:
                 events, priorities = zip(*entries, strict=True)
@@ -316,7 +316,7 @@ class Submission:
 
     # -- observers ---------------------------------------------------------------------------
 
-    def _unseen(self, events: Iterable[Work]) -> list[Work]:
+    def _unseen(self, events: Iterable[EventData]) -> list[EventData]:
         """Return the events that are new and observed; an empty list if there are no observers."""
         observers = self._observers
         if not observers.level:
@@ -328,7 +328,7 @@ class Submission:
         }
         return list(unseen.values())
 
-    def _notify(self, unseen: Iterable[Work], after: EventStatus | None = None) -> None:
+    def _notify(self, unseen: Iterable[EventData], after: EventStatus | None = None) -> None:
         """Notify observers of events that have been appended.
 
         Args:
@@ -381,7 +381,7 @@ def _batch(
     events: Iterable[E], priorities: Iterable[float | None] | None
 ) -> tuple[list[E], list[float | None]]:
     """Return the events of a batch, and a priority for each."""
-    if isinstance(events, Work):  # a model can be iterated over: its fields would come
+    if isinstance(events, EventData):  # a model can be iterated over: its fields would come
         raise TypeError(f"append_many takes several events, not {events!r}: append() takes one")
     events = list(events)
     given: list[float | None]
@@ -394,7 +394,7 @@ def _batch(
     return events, given
 
 
-def _check_pending(event: Work) -> None:
+def _check_pending(event: EventData) -> None:
     """Refuse an event that ran outside an executor; the store checks those that it has."""
     state = event.execution
     if state.status is not _PENDING and state.arrival is None:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sized
 from typing import Any, Protocol
 
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from ..rules.state_machine import RELEASED, Cause, Outcome, cancelled_while_waiting
 from ..stores.contract import BufferedPath, Claim, ImmediatePath, Started
@@ -370,5 +370,5 @@ class BatchingSource:
 
 def with_state(claim: Claim) -> Started:
     """Return a claim with the ``__dict__`` of its event, which is slow to look up."""
-    event: Work = claim[0]
+    event: EventData = claim[0]
     return event, claim[1], event.__dict__

@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from .safe_callbacks import SafeCallbacks
 
 __all__ = ("OpenWrappers",)
@@ -29,10 +29,10 @@ class OpenWrappers:
 
     def __init__(self, calls: SafeCallbacks) -> None:
         self._calls = calls
-        self._entered: list[tuple[object, AbstractContextManager[Any], Work]] = []
+        self._entered: list[tuple[object, AbstractContextManager[Any], EventData]] = []
 
     def enter(
-        self, wrapper: Callable[[Any], AbstractContextManager[Any]], argument: Any, event: Work
+        self, wrapper: Callable[[Any], AbstractContextManager[Any]], argument: Any, event: EventData
     ) -> None:
         """Enter the context manager that ``wrapper(argument)`` returns."""
         manager = self._calls.call(wrapper, event, partial(_enter, wrapper, argument))

@@ -1,4 +1,4 @@
-"""Work: a unit of work as plain data. ``engine.event.Event`` adds the code."""
+"""EventData: the data part of an event. ``engine.event.Event`` adds the code that runs it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .progress import BEGAN, ENTRY
 from .serialization.codec import Encoder, error_to_dict
 from .unset import MaybeUnset
 
-__all__ = ("Work",)
+__all__ = ("EventData",)
 
-W = TypeVar("W", bound="Work")
+E = TypeVar("E", bound="EventData")
 
 
 _RESERVED: Mapping[str, str] = {
@@ -43,7 +43,7 @@ _RESERVED: Mapping[str, str] = {
 _OURS = {BEGAN, "_leased", "_meter", "_picked", "_since", "_solo", "_told", ENTRY}
 
 
-class Work(Element):
+class EventData(Element):
     """An element with an execution: the part of an event that stores read and write.
 
     Args:
@@ -138,7 +138,7 @@ class Work(Element):
     @classmethod
     def has_own_costs(cls) -> bool:
         """Return True if the class overrides ``costs``."""
-        return cls.costs is not Work.costs
+        return cls.costs is not EventData.costs
 
     @property
     def key(self) -> str | None:
@@ -213,7 +213,7 @@ class Work(Element):
         return _freed(super().__copy__())
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        return super(Work, copy(self)).__deepcopy__(memo)  # of what nobody holds
+        return super(EventData, copy(self)).__deepcopy__(memo)  # of a copy that is detached
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
@@ -221,20 +221,20 @@ class Work(Element):
         return {**state, "__dict__": own}
 
 
-Work.kept_entries = Element.kept_entries | KEYS | _OURS
+EventData.kept_entries = Element.kept_entries | KEYS | _OURS
 
 
-def state_costs(work: Work, costs: dict[str, float]) -> None:
-    """See ``Work.spend``."""
+def state_costs(event: EventData, costs: dict[str, float]) -> None:
+    """See ``EventData.spend``."""
     for amount in costs.values():
         if type(amount) is not int or not 0 <= amount <= LARGEST:
             check_costs("spend", costs)
-    meter = work.__dict__.get("_meter")
+    meter = event.__dict__.get("_meter")
     if meter is not None:
         meter.spend(costs)
-    elif work.status is not EventStatus.PROCESSING:
+    elif event.status is not EventStatus.PROCESSING:
         raise OperationError(
-            f"{work!r} is not running: spend() states the costs of a running attempt, so "
+            f"{event!r} is not running: spend() states the costs of a running attempt, so "
             "call it in _invoke"
         )
 
@@ -249,9 +249,9 @@ def _entries_of(value: Any) -> dict[str, Any]:
     raise ValidationError(f"execution must be an Execution or what its to_dict gave, not {value!r}")
 
 
-def _state_of(work: Work) -> dict[str, Any]:
+def _state_of(event: EventData) -> dict[str, Any]:
     """Return the state with Python's objects, but with the error as a record as in JSON."""
-    state = work.execution.to_dict("python")
+    state = event.execution.to_dict("python")
     if state.get("error") is not None:
         state["error"] = error_to_dict(state["error"])
     return state
@@ -261,8 +261,8 @@ _TRANSIENT = ("_arrival", *_OURS)
 """Entries that tie an event to its executor and its run; a copy does not have them."""
 
 
-def _freed(work: W) -> W:
+def _freed(event: E) -> E:
     """Detach a copied event from the executor and the run of the original."""
     for key in _TRANSIENT:
-        work.__dict__.pop(key, None)
-    return work
+        event.__dict__.pop(key, None)
+    return event

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..drawing.chart import Span
 from ..drawing.text import one_line
-from .event_data import Work
+from .event_data import EventData
 from .execution import TERMINAL, EventStatus
 from .progress import BEGAN
 
@@ -17,7 +17,7 @@ MOST: Final = 10_000
 """Maximum number of events in a picture; the newest are drawn."""
 
 
-def spans_of(events: Sequence[Work], ahead: float | None = None) -> list[Span]:
+def spans_of(events: Sequence[EventData], ahead: float | None = None) -> list[Span]:
     """Return how events ran over time: a span for each known attempt.
 
     Args:
@@ -32,7 +32,7 @@ def spans_of(events: Sequence[Work], ahead: float | None = None) -> list[Span]:
     return [span for event in shown for span in _spans(event, ahead)]
 
 
-def _spans(event: Work, ahead: float) -> Iterable[Span]:
+def _spans(event: EventData, ahead: float) -> Iterable[Span]:
     """Yield the spans of an event: one to the end of each failed attempt, and the last one."""
     state, label = event.execution, _label(event)
     since = event.created_timestamp
@@ -54,7 +54,7 @@ def _spans(event: Work, ahead: float) -> Iterable[Span]:
         yield Span(min(since, last), last, last + ran, status.value, label)
 
 
-def _label(event: Work) -> str:
+def _label(event: EventData) -> str:
     """Return a name for an event: the first text among its own fields, or its class."""
     for name, field in type(event).model_fields.items():
         value = event.__dict__.get(name)
@@ -63,7 +63,7 @@ def _label(event: Work) -> str:
     return type(event).__name__
 
 
-def counts_of(events: Iterable[Work]) -> dict[str, int]:
+def counts_of(events: Iterable[EventData]) -> dict[str, int]:
     """Return the number of events in each status."""
     counts = dict.fromkeys((status.value for status in EventStatus), 0)
     for event in events:

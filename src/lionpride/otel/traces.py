@@ -31,7 +31,7 @@ from ..core import Event, Executor, RateLimited, Skip, Transition
 from ..engine.sampling import Sample
 from ..errors import EventCancelledError
 from ..model import registry
-from ..model.event_data import Work
+from ..model.event_data import EventData
 
 __all__ = ("Traces",)
 
@@ -192,7 +192,7 @@ def _is_sampled() -> bool:
     return get_current_span().get_span_context().trace_flags.sampled
 
 
-def _came_from_a_span(event: Work) -> bool:
+def _came_from_a_span(event: EventData) -> bool:
     return _PARENT in event.metadata
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import LionTimeoutError
 from ..model.attempts import Attempt, told
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from ..model.retry_policy import Retry, retry_after_of
 from ..model.unset import MaybeUnset, UnsetType
@@ -14,7 +14,7 @@ __all__ = ("judge",)
 
 
 def judge(
-    event: Work,
+    event: EventData,
     ending: Ending,
     policy: Retry | None,
     *,

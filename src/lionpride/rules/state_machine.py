@@ -33,7 +33,7 @@ from ..errors import (
     ValidationError,
 )
 from ..model.attempts import Attempt, and_this
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.execution import TERMINAL, EventStatus, Execution
 from ..model.finite import is_finite
 from ..model.retry_policy import flag_of
@@ -363,7 +363,9 @@ def alone(outcome: Outcome) -> Outcome:
     return failed
 
 
-def after_error(event: Work, error: BaseException, cause: Cause | None, cancelled: bool) -> Ending:
+def after_error(
+    event: EventData, error: BaseException, cause: Cause | None, cancelled: bool
+) -> Ending:
     """Return the outcome of an attempt that ended with an exception.
 
     Args:

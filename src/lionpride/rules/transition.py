@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..errors import EventCancelledError
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from .state_machine import Completion, Outcome
 
@@ -32,7 +32,7 @@ class Transition(NamedTuple):
             "rate limited", or "released" (claimed but not started); otherwise empty.
     """
 
-    event: Work
+    event: EventData
     before: EventStatus | None
     after: EventStatus | None
     at: float

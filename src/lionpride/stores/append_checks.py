@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import OperationError, QueueFullError
-from ..model.event_data import Work
+from ..model.event_data import EventData
 
 __all__ = ("are_new", "check_room", "refuse_connection")
 
 
-def are_new(events: Sequence[Work]) -> bool:
+def are_new(events: Sequence[EventData]) -> bool:
     """Return True if no store can have any of the events, so that no id has to be made.
 
     No id of them was ever asked for, no store has had them, and none is there twice.

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_
 from uuid import UUID
 
 from ..errors import NotFoundError
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from ..rules.limits.limit_set import Limits
 from ..rules.state_machine import FOR_EVER, Outcome
@@ -55,19 +55,19 @@ __all__ = (
     "not_here",
 )
 
-Entry: TypeAlias = tuple[Work, float]
+Entry: TypeAlias = tuple[EventData, float]
 """An event to append, and its priority."""
 
-Claim: TypeAlias = tuple[Work, int]
+Claim: TypeAlias = tuple[EventData, int]
 """A claimed event, and its attempt number, which is the fencing token."""
 
-Started: TypeAlias = tuple[Work, int, dict[str, Any]]
+Started: TypeAlias = tuple[EventData, int, dict[str, Any]]
 """A claim whose event is started, and the event's ``__dict__``, which is slow to look up."""
 
-Named: TypeAlias = Work | UUID | str
+Named: TypeAlias = EventData | UUID | str
 """An event of the store, or its id."""
 
-Settlement: TypeAlias = tuple[Work, int, Outcome]
+Settlement: TypeAlias = tuple[EventData, int, Outcome]
 """A claimed event, its attempt number, and the outcome."""
 
 
@@ -134,7 +134,7 @@ class EventTypes(Protocol):
     missing: set[str]
     failed_unreadable: int
 
-    def run_only(self, types: Iterable[type[Work]]) -> None:
+    def run_only(self, types: Iterable[type[EventData]]) -> None:
         """Claim only events of these classes and their subclasses; further calls add classes.
 
         Before the first call, events of all classes that this process has defined are claimed.
@@ -184,7 +184,7 @@ class Store(Protocol):
         exist_ok: bool = False,
         terms: Terms | None = None,
         connection: Any = None,
-    ) -> list[Work]:
+    ) -> list[EventData]:
         """Append events in this order: all of them or none.
 
         Args:
@@ -209,7 +209,7 @@ class Store(Protocol):
             QueueFullError: if there is no space for all.
         """
 
-    async def load(self, events: Sequence[Work]) -> int:
+    async def load(self, events: Sequence[EventData]) -> int:
         """Append events of any status, all or none, and return their number.
 
         An event that was PROCESSING becomes PENDING, as interrupted.
@@ -252,7 +252,7 @@ class Store(Protocol):
             None for not before READY is signalled.
         """
 
-    def holds(self, event: Work, attempt: int) -> bool:
+    def holds(self, event: EventData, attempt: int) -> bool:
         """Return True if a claim of this process may still be started.
 
         It is False if the lease may have lapsed, or if the event has expired. The database is not
@@ -260,7 +260,7 @@ class Store(Protocol):
         heartbeat, by a clock that counts while the machine sleeps.
         """
 
-    def start(self, event: Work) -> None:
+    def start(self, event: EventData) -> None:
         """Show a claimed event as PROCESSING: its code begins now."""
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
@@ -278,7 +278,7 @@ class Store(Protocol):
     def register_worker(
         self,
         worker: str,
-        cancel: Callable[[Work], object],
+        cancel: Callable[[EventData], object],
         about: Callable[[], About] | None = None,
     ) -> None:
         """Register a worker: its leases are renewed until ``unregister_worker``.
@@ -303,7 +303,7 @@ class Store(Protocol):
         An event whose cancel was answered CLAIMED is CANCELLED instead. Claims reap at intervals.
         """
 
-    def publish(self, event: Work, attempt: int) -> None:
+    def publish(self, event: EventData, attempt: int) -> None:
         """Publish chunks and progress of an attempt of this process at intervals.
 
         Other processes read them, and are notified of FINISHED. They are deleted after the end of
@@ -341,7 +341,7 @@ class Store(Protocol):
 
     async def prune(
         self, statuses: Collection[EventStatus], *, limit: int | None = None
-    ) -> list[Work]:
+    ) -> list[EventData]:
         """Remove finished events; in each status, those that finished first are removed first.
 
         Returns:
@@ -378,7 +378,7 @@ class Store(Protocol):
     async def get(self, ids: Iterable[UUID | str]) -> list[Record | None]:
         """Return the records of these ids (UUIDs or texts); None for an unknown id."""
 
-    async def find(self, uid: UUID | str) -> Work | None:
+    async def find(self, uid: UUID | str) -> EventData | None:
         """Return the event of an id: the one of this process, or one made from its record.
 
         Raises:
@@ -421,7 +421,7 @@ class Store(Protocol):
         """Return the pending events by type if no worker of the queue can run any; else nothing."""
 
     async def published(
-        self, event: Work, attempt: int, first: int
+        self, event: EventData, attempt: int, first: int
     ) -> tuple[int, list[Any]] | None:
         """Return published chunks of an attempt that another process runs.
 
@@ -442,7 +442,7 @@ class Store(Protocol):
         signal: Signal,
         listener: Listener,
         *,
-        event: Work | None = None,
+        event: EventData | None = None,
         once: bool = False,
     ) -> Unsubscribe:
         """Call a listener at each change of a kind.
@@ -478,10 +478,10 @@ class ImmediatePath(Protocol):
     They do what the methods of the contract do, at half of the price.
     """
 
-    def append_now(self, event: Work, priority: float) -> bool:
+    def append_now(self, event: EventData, priority: float) -> bool:
         """Append an event that is certainly new; return False, and do nothing, if it is not."""
 
-    def append_all_now(self, events: Sequence[Work], priorities: Sequence[float]) -> bool:
+    def append_all_now(self, events: Sequence[EventData], priorities: Sequence[float]) -> bool:
         """Append events that are certainly new, all or none, as ``append_now`` does."""
 
     def claim_now(self, limits: Limits | None = None) -> Started | None:
@@ -491,10 +491,12 @@ class ImmediatePath(Protocol):
         whether a later one may.
         """
 
-    def settle_now(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
+    def settle_now(self, event: EventData, attempt: int, outcome: Outcome) -> Settled:
         """Record the outcome of a claim."""
 
-    def complete_now(self, event: Work, attempt: int, response: Any, duration: float) -> Settled:
+    def complete_now(
+        self, event: EventData, attempt: int, response: Any, duration: float
+    ) -> Settled:
         """Record that an event COMPLETED, with what a ``Completion`` would contain."""
 
 
@@ -502,10 +504,12 @@ class ImmediatePath(Protocol):
 class BufferedPath(Protocol):
     """Steps for one event without a coroutine, of a store where many steps share a commit."""
 
-    def append_soon(self, event: Work, priority: float, room: int | None = None) -> Awaitable[None]:
+    def append_soon(
+        self, event: EventData, priority: float, room: int | None = None
+    ) -> Awaitable[None]:
         """Append an event that has never been in a store."""
 
-    def complete_soon(self, event: Work, attempt: int, response: Any, duration: float) -> None:
+    def complete_soon(self, event: EventData, attempt: int, response: Any, duration: float) -> None:
         """Record that an event COMPLETED, with what a ``Completion`` would contain.
 
         No caller waits: it is recorded when the event shows it, and tried again until then. If
@@ -535,7 +539,7 @@ async def has_live_workers(store: Store) -> bool:
 
 def not_here(event: object, queue: str) -> NotFoundError:
     """Return the error for an event, an id or an arrival number that a queue does not have."""
-    if isinstance(event, Work):
+    if isinstance(event, EventData):
         return NotFoundError(f"{event!r} is not in queue {queue!r}: append it first")
     return NotFoundError(
         f"queue {queue!r} has no event {event!s}: check the id, and whether the event was removed "

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 from weakref import ref
 
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from .states import States
 
@@ -40,7 +40,7 @@ class EventCache:
 
     def __init__(self, states: States, most: int = CACHE_SIZE) -> None:
         self._states = states
-        self._all: dict[int, Work] = {}  # one lookup instead of one per status
+        self._all: dict[int, EventData] = {}  # one lookup instead of one per status
         self._most = most
         self._resting: OrderedDict[int, None] = OrderedDict()
         self._let_go = _LetGo()
@@ -50,18 +50,18 @@ class EventCache:
         self._completed = states.lane(EventStatus.COMPLETED)
 
     @property
-    def events(self) -> Mapping[int, Work]:
+    def events(self) -> Mapping[int, EventData]:
         """The events among the ``States``, by number; a live view."""
         return self._all
 
-    def find(self, number: int) -> Work | None:
+    def find(self, number: int) -> EventData | None:
         """Return the event of a number; None if this process does not have it."""
         event = self._all.get(number)
         return self._let_go.get(number) if event is None else event
 
-    def find_all(self, numbers: Sequence[int]) -> list[Work | None]:
+    def find_all(self, numbers: Sequence[int]) -> list[EventData | None]:
         """Return the result of ``find`` for each number, in less time."""
-        found: list[Work | None] = list(map(self._all.get, numbers))
+        found: list[EventData | None] = list(map(self._all.get, numbers))
         if self._let_go.is_empty:
             return found
         let_go = self._let_go.get
@@ -80,7 +80,7 @@ class EventCache:
 
     # Nearly every event uses these three: appended, started with its claim, completed.
 
-    def enter(self, numbers: Sequence[int], events: Sequence[Work]) -> None:
+    def enter(self, numbers: Sequence[int], events: Sequence[EventData]) -> None:
         """Show new PENDING events; if there are more than the maximum, the last of them."""
         beyond = max(len(numbers) - self._most, 0)
         for number, event in zip(numbers[:beyond], events, strict=False):
@@ -92,7 +92,7 @@ class EventCache:
         self._states.note_shown(shown)
         self._hide_oldest()
 
-    def begin(self, events: Mapping[int, Work]) -> None:
+    def begin(self, events: Mapping[int, EventData]) -> None:
         """Move events from PENDING to PROCESSING."""
         pending, resting = self._pending, self._resting
         for number in events:
@@ -100,13 +100,13 @@ class EventCache:
             del pending[number]
         self._processing.update(events)
 
-    def start(self, events: Mapping[int, Work]) -> None:
+    def start(self, events: Mapping[int, EventData]) -> None:
         """Show new events as PROCESSING."""
         self._all.update(events)
         self._processing.update(events)
         self._states.note_shown(events)
 
-    def complete(self, events: Mapping[int, Work]) -> None:
+    def complete(self, events: Mapping[int, EventData]) -> None:
         """Move events from PROCESSING to COMPLETED."""
         processing, resting = self._processing, self._resting
         for number in events:
@@ -117,19 +117,19 @@ class EventCache:
 
     # All other changes.
 
-    def take(self, number: int, event: Work) -> None:
+    def take(self, number: int, event: EventData) -> None:
         """Show a claimed event; it is not evicted until ``rest`` is called."""
         self._resting.pop(number, None)
         if number not in self._all:
             self._show(number, event)
 
-    def move(self, number: int, event: Work, before: EventStatus, after: EventStatus) -> None:
+    def move(self, number: int, event: EventData, before: EventStatus, after: EventStatus) -> None:
         """Move an event from one status to another."""
         lanes = self._states.lanes
         lanes[before].pop(number, None)
         lanes[after][number] = event
 
-    def rest(self, number: int, event: Work) -> None:
+    def rest(self, number: int, event: EventData) -> None:
         """Show an event that this process has not claimed; evict the oldest of these."""
         if number not in self._all:
             self._show(number, event)
@@ -138,7 +138,7 @@ class EventCache:
         resting.move_to_end(number)
         self._hide_oldest()
 
-    def _show(self, number: int, event: Work) -> None:
+    def _show(self, number: int, event: EventData) -> None:
         self._let_go.forget(number)
         self._all[number] = event
         self._lanes[event.execution.status.value][number] = event
@@ -160,7 +160,7 @@ class EventCache:
                 let_go.put(number, event)
         let_go.reap()
 
-    def drop(self, numbers: Iterable[int]) -> list[Work]:
+    def drop(self, numbers: Iterable[int]) -> list[EventData]:
         """Forget removed events; return those that this process had."""
         gone = []
         for number in numbers:
@@ -187,7 +187,7 @@ class _LetGo:
     """
 
     def __init__(self) -> None:
-        self._refs: dict[int, ref[Work]] = {}
+        self._refs: dict[int, ref[EventData]] = {}
         self._most = _SWEPT
 
     @property
@@ -195,12 +195,12 @@ class _LetGo:
         """Return True if there are no entries."""
         return not self._refs
 
-    def get(self, number: int) -> Work | None:
+    def get(self, number: int) -> EventData | None:
         """Return the event of a number; None if it was deleted."""
         found = self._refs.get(number)
         return None if found is None else found()
 
-    def put(self, number: int, event: Work) -> None:
+    def put(self, number: int, event: EventData) -> None:
         """Add an event."""
         self._refs[number] = ref(event)
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from ..errors import NotFoundError
 from ..model import registry
-from ..model.event_data import Work
+from ..model.event_data import EventData
 
 if TYPE_CHECKING:
     from ..rules.queue_position import Unreadable
@@ -38,10 +38,10 @@ class RunnableTypes:
         self.failed_unreadable = 0
         self._place = place
         self._changed = changed
-        self._types: tuple[type[Work], ...] = ()  # empty: all types that are defined
+        self._types: tuple[type[EventData], ...] = ()  # empty: all types that are defined
         self._warned: set[str] = set()
 
-    def run_only(self, types: Iterable[type[Work]]) -> None:
+    def run_only(self, types: Iterable[type[EventData]]) -> None:
         """See ``EventTypes.run_only``."""
         self._types = tuple({*self._types, *types})
         if self._changed is not None:
@@ -55,7 +55,7 @@ class RunnableTypes:
             return False
         return self._includes(found)
 
-    def runs_class(self, found: type[Work]) -> bool:
+    def runs_class(self, found: type[EventData]) -> bool:
         """Return True if this process runs events of a class, or of its latest definition."""
         return self._includes(found) or self.runs(registry.key_of(found))
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from ..model import registry
 from ..model.element import Element
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from ..model.progress import Progress
 from ..rules.limits.costs import bill_on_record
@@ -59,7 +59,7 @@ class Record:
         return self.tries
 
     @classmethod
-    def of(cls, event: Work, queue: str, status: EventStatus) -> Record:
+    def of(cls, event: EventData, queue: str, status: EventStatus) -> Record:
         """Return the record of an event that belongs to a store."""
         state = event.execution
         if state.arrival is None or state.priority is None:

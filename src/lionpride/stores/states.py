@@ -23,13 +23,13 @@ from ..model.collections.ordering import Ordering
 from ..model.collections.pile import Pile
 from ..model.collections.progression import Progression
 from ..model.element import as_id, made_on_first_use
-from ..model.event_data import Work
+from ..model.event_data import EventData
 from ..model.execution import EventStatus
 
 __all__ = ("Events", "States")
 
 
-class States(Flow[Work, Progression], defer_build=True):
+class States(Flow[EventData, Progression], defer_build=True):
     """The events of a store in this process, each in exactly one status progression.
 
     It is read like any Flow. ``to_dict()`` serializes it, and the result reads back as a plain
@@ -42,7 +42,7 @@ class States(Flow[Work, Progression], defer_build=True):
         return ByNumber(self.lanes)
 
     @made_on_first_use
-    def lanes(self) -> dict[EventStatus, dict[int, Work]]:
+    def lanes(self) -> dict[EventStatus, dict[int, EventData]]:
         """The events of each status by arrival number, in order of entry. For the store."""
         return {status: {} for status in EventStatus}
 
@@ -52,7 +52,7 @@ class States(Flow[Work, Progression], defer_build=True):
         self.by_number.since_asked()
         return {event.id: number for number, event in self.by_number.items()}
 
-    def declare(self, item_types: Iterable[type[Work]], strict: bool) -> None:
+    def declare(self, item_types: Iterable[type[EventData]], strict: bool) -> None:
         """Set the classes of the items. For the executor, before the items are read."""
         self.__dict__["_types"] = {"item_type": set(item_types), "strict_type": strict}
         self.__dict__.pop("items", None)
@@ -64,7 +64,7 @@ class States(Flow[Work, Progression], defer_build=True):
         return types
 
     @made_on_first_use
-    def items(self) -> Pile[Work]:
+    def items(self) -> Pile[EventData]:
         """The events."""
         return LivePile(self)
 
@@ -74,17 +74,17 @@ class States(Flow[Work, Progression], defer_build=True):
         lanes = [LiveProgression(self, status) for status in EventStatus]
         return Progressions(lanes)
 
-    def lane(self, status: EventStatus) -> dict[int, Work]:
+    def lane(self, status: EventStatus) -> dict[int, EventData]:
         """The events of a status by arrival number. For the store."""
         return self.lanes[status]
 
-    def knows(self, event: Work) -> bool:
+    def knows(self, event: EventData) -> bool:
         """Return True if a store has this event, or if this store has one with its id."""
         if event.__dict__.get("_arrival") is not None:
             return True
         return "id" in event.__dict__ and self.find(event.id) is not None
 
-    def find(self, uid: UUID) -> Work | None:
+    def find(self, uid: UUID) -> EventData | None:
         """Return the event with an id; None if it is not here."""
         numbers, events = self._numbers, self.by_number
         if len(numbers) < len(events):  # events are indexed at the first search
@@ -93,7 +93,7 @@ class States(Flow[Work, Progression], defer_build=True):
         number_found = numbers.get(uid)
         return None if number_found is None else events[number_found]
 
-    def drop(self, events: Iterable[Work]) -> None:
+    def drop(self, events: Iterable[EventData]) -> None:
         """Remove events from the items and from all progressions. For the store."""
         own = [each for each in self.progressions if not isinstance(each, LiveProgression)]
         for event in events:
@@ -114,18 +114,18 @@ class States(Flow[Work, Progression], defer_build=True):
         """True after the first search for an id: hidden events must be noted from then on."""
         return "_numbers" in self.__dict__
 
-    def note_shown(self, events: Mapping[int, Work]) -> None:
+    def note_shown(self, events: Mapping[int, EventData]) -> None:
         """Index events that a durable store has added. For the store."""
         if self.is_indexed:
             self._numbers.update((event.id, number) for number, event in events.items())
 
-    def note_hidden(self, events: Iterable[Work]) -> None:
+    def note_hidden(self, events: Iterable[EventData]) -> None:
         """Remove the ids of events that a durable store has hidden. For the store."""
         if self.is_indexed:
             for event in events:
                 self._numbers.pop(event.id, None)
 
-    def of(self, status: EventStatus) -> list[Work]:
+    def of(self, status: EventStatus) -> list[EventData]:
         """The events of a status, as they are now."""
         return list(_compact(self.lanes[status]).values())
 
@@ -160,7 +160,7 @@ class States(Flow[Work, Progression], defer_build=True):
         """Return a plain Flow with the current events, as ``to_dict`` reads back."""
         lists = [Progression(**_identity(p), order=p.order) for p in self.progressions]
         types = self.item_types
-        return Flow[Work, Progression](list(self.items), lists, **types, **_identity(self))
+        return Flow[EventData, Progression](list(self.items), lists, **types, **_identity(self))
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
         return deepcopy(copy(self), memo)
@@ -248,18 +248,18 @@ class LiveProgression(Progression, defer_build=True):
         return copy, (copy(self),)
 
 
-class LivePile(Pile[Work], defer_build=True):
+class LivePile(Pile[EventData], defer_build=True):
     """The events by id, in order of arrival."""
 
     def __init__(self, states: States) -> None:
         super().__init__(**states.item_types)
         self.__dict__["_by_id"] = _ById(states)
 
-    def _mapping(self) -> Mapping[UUID, Work]:
+    def _mapping(self) -> Mapping[UUID, EventData]:
         by_id: _ById = self.__dict__["_by_id"]
         return by_id
 
-    def _mutable(self) -> MutableMapping[UUID, Work]:
+    def _mutable(self) -> MutableMapping[UUID, EventData]:
         _refuse(self)
 
 
@@ -301,7 +301,7 @@ class _Ids(Sequence[UUID]):
         return list(self)[index]
 
 
-class _ById(Mapping[UUID, Work]):
+class _ById(Mapping[UUID, EventData]):
     """The events by id, read from the States."""
 
     def __init__(self, states: States) -> None:
@@ -313,14 +313,14 @@ class _ById(Mapping[UUID, Work]):
     def __iter__(self) -> Iterator[UUID]:
         return iter([event.id for event in self._states.by_number.values()])
 
-    def __getitem__(self, uid: UUID) -> Work:
+    def __getitem__(self, uid: UUID) -> EventData:
         event = self._states.find(uid)
         if event is None:
             raise KeyError(uid)
         return event
 
 
-class ByNumber(Mapping[int, Work]):
+class ByNumber(Mapping[int, EventData]):
     """The events of all statuses by arrival number, in order of arrival.
 
     It is a view over the dicts of the statuses. A dict of its own would cost 50 bytes an event and
@@ -332,7 +332,7 @@ class ByNumber(Mapping[int, Work]):
 
     __slots__ = ("_asked", "_lanes", "last")
 
-    def __init__(self, lanes: Mapping[EventStatus, dict[int, Work]]) -> None:
+    def __init__(self, lanes: Mapping[EventStatus, dict[int, EventData]]) -> None:
         self._lanes = tuple(lanes.values())
         self._asked = 0
         self.last = 0
@@ -343,7 +343,7 @@ class ByNumber(Mapping[int, Work]):
     def __iter__(self) -> Iterator[int]:
         return iter(sorted(chain.from_iterable(self._lanes)))
 
-    def __getitem__(self, number: int) -> Work:
+    def __getitem__(self, number: int) -> EventData:
         for lane in self._lanes:
             if number in lane:
                 return lane[number]
@@ -385,7 +385,7 @@ class Events(Sequence[Any]):
         return self._states.of(self._status)[index]
 
     def __contains__(self, event: object) -> bool:
-        if not isinstance(event, Work):
+        if not isinstance(event, EventData):
             return False
         lane = self._states.lanes[self._status]
         number = event.execution.arrival
@@ -400,7 +400,7 @@ class Events(Sequence[Any]):
         return repr(list(self))
 
 
-def _compact(lane: dict[int, Work]) -> dict[int, Work]:
+def _compact(lane: dict[int, EventData]) -> dict[int, EventData]:
     """Return a dict that was much larger as a new one: its gaps would slow down iteration."""
     if sys.getsizeof(lane) > 1024 + 512 * len(lane):
         kept = dict(lane)

@@ -19,11 +19,11 @@ from lionpride.stores.contract import Store
 PRODUCER = """
 import asyncio, sys
 from lionpride.errors import QueueFullError
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.stores.postgres import PostgresStore
 
 
-class Job(Work):
+class Job(EventData):
     label: str = ""
 
 

@@ -24,10 +24,10 @@ NOBODY = 65534
 RUN = """
 import asyncio, os, resource, signal, sys, tempfile
 from lionpride.errors import LionprideError
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.stores.sqlite import SqliteStore
 
-class Job(Work):
+class Job(EventData):
     label: str = ""
 
 async def load_modules():

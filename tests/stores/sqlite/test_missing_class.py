@@ -12,7 +12,7 @@ from stores.asking import check_counts
 
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.errors import OperationError
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.rules.limits.limit import Limit
 from lionpride.rules.limits.limit_set import Limits
 from lionpride.stores.sqlite import SqliteStore
@@ -133,7 +133,9 @@ async def test_a_class_that_is_defined_later_is_found(path: Path) -> None:
     assert store.event_types.missing == {"__main__.Alien", "__main__.Other"}
     assert [each.kind for each in await store.stuck()] == sorted(store.event_types.missing)
 
-    late = type(Work)("Alien", (Work,), {"__module__": "__main__", "__qualname__": "Alien"})
+    late = type(EventData)(
+        "Alien", (EventData,), {"__module__": "__main__", "__qualname__": "Alien"}
+    )
     claims, _ = await store.claim("worker", 5)
     assert [type(event) for event, _ in claims] == [late, late]
     assert store.event_types.missing == {"__main__.Other"}

@@ -21,7 +21,7 @@ from stores.asking import ENDINGS, check_counts, claim_one, end, pages, put, rec
 from stores.makers import Clock, Job
 
 from lionpride.errors import ExistsError, NotFoundError, StoreError
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.model.execution import EventStatus
 from lionpride.rules.state_machine import Completion, Ending, after_interruption
 from lionpride.stores.contract import Settled, Store
@@ -267,11 +267,11 @@ async def test_more_than_one_step_removes_goes_with_the_next_claims(
 
 ALIEN = """
 import asyncio, sys
-from lionpride.model.event_data import Work
+from lionpride.model.event_data import EventData
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.sqlite import SqliteStore
 
-class Alien(Work):
+class Alien(EventData):
     pass
 
 async def main():
@@ -477,7 +477,7 @@ async def test_a_lease_counts_from_when_it_is_given(
 async def test_a_reap_does_not_tell_of_an_ending_that_another_worker_has_recorded_since(
     store_of: Make, path: Path, clock: Clock
 ) -> None:
-    told: list[Work] = []
+    told: list[EventData] = []
     after_commit: list[Callable[[], None]] = []
 
     def watch(connection: apsw.Connection) -> None:
@@ -751,7 +751,7 @@ async def test_a_known_id_of_another_queue_is_known(store_of: Make) -> None:
 async def test_exist_ok_gives_no_event_of_another_queue(size: int, store_of: Make) -> None:
     red, blue = store_of(queue="red"), store_of(queue="blue")
     (job,) = await put(red, 1.0)
-    same: list[Work] = [Job(id=job.id), *(Job() for _ in range(size - 1))]
+    same: list[EventData] = [Job(id=job.id), *(Job() for _ in range(size - 1))]
     words = f"{job.id} is known in queue 'red' of this file"
     for exist_ok in (True, False):
         with pytest.raises(ExistsError, match=words):

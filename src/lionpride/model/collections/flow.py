@@ -221,12 +221,12 @@ class Flow(Container, Generic[E, P]):
     def _repr_html_(self) -> str:
         """Return the HTML that a notebook displays: a chart of events; other items by class."""
         from ...drawing.notebook import html_of, picture_of, title_of  # late: for charts alone
-        from ..event_data import Work  # late: for charts alone
+        from ..event_data import EventData  # late: for charts alone
         from ..spans import counts_of, spans_of  # late: for charts alone
 
         title = title_of(self.class_name(), self.name)
         items: list[Any] = list(self.items)
-        if not items or not all(isinstance(each, Work) for each in items):
+        if not items or not all(isinstance(each, EventData) for each in items):
             return html_of(title, Counter(type(each).__name__ for each in items), None)
         return html_of(title, counts_of(items), picture_of(spans_of(items), title))
 

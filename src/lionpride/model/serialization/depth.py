@@ -13,7 +13,7 @@ from ..class_traits import cached_by_class
 from .codec import MAX_DEPTH
 
 if TYPE_CHECKING:
-    from ..event_data import Work
+    from ..event_data import EventData
 
 __all__ = ("fields_that_may_be_deep", "refuse_deep", "refuse_deep_values")
 
@@ -93,7 +93,7 @@ def _may_be_deep(annotation: Any) -> bool:
     return not is_class or issubclass(annotation, _CONTAINERS)
 
 
-def refuse_deep_values(work: Work) -> None:
+def refuse_deep_values(event: EventData) -> None:
     """Refuse an event one of whose values has more nested containers than can be written.
 
     Models are not looked into: this is for a store that keeps the objects, which may refer to each
@@ -102,18 +102,18 @@ def refuse_deep_values(work: Work) -> None:
     Raises:
         ValidationError: names the field, and how deep it is nested.
     """
-    own = work.__dict__
-    names = fields_that_may_be_deep(type(work))
-    if not work.__pydantic_extra__ and "_metadata" not in own:
+    own = event.__dict__
+    names = fields_that_may_be_deep(type(event))
+    if not event.__pydantic_extra__ and "_metadata" not in own:
         values: Iterable[tuple[str, Any]] = [(name, own.get(name)) for name in names]
     else:
-        values = _values(work, names)
+        values = _values(event, names)
     for name, value in values:
         if not _is_small(value) and levels(value, _MOST) > _MOST:
-            writes_as_is = not _may_have_serializer(type(work), name)
-            depth = levels(value, _COUNTED) if writes_as_is else _written_levels(work, name)
+            writes_as_is = not _may_have_serializer(type(event), name)
+            depth = levels(value, _COUNTED) if writes_as_is else _written_levels(event, name)
             if depth > _MOST:
-                raise _refusal(work, name, depth)
+                raise _refusal(event, name, depth)
 
 
 def _may_have_serializer(kind: type[BaseModel], name: str) -> bool:
@@ -130,38 +130,38 @@ def _may_have_serializer(kind: type[BaseModel], name: str) -> bool:
     )
 
 
-def _values(work: Work, names: Iterable[str]) -> Iterable[tuple[str, Any]]:
-    own = work.__dict__
+def _values(event: EventData, names: Iterable[str]) -> Iterable[tuple[str, Any]]:
+    own = event.__dict__
     for name in names:
         yield name, own.get(name)
     yield "metadata", own.get("_metadata")
-    yield from (work.__pydantic_extra__ or {}).items()
+    yield from (event.__pydantic_extra__ or {}).items()
 
 
-def refuse_deep(work: Work, error: Exception | None = None) -> None:
+def refuse_deep(event: EventData, error: Exception | None = None) -> None:
     """Refuse an event that is nested too deep to be written.
 
     Args:
-        work: The event.
+        event: The event.
         error: The error that writing it raised.
 
     Raises:
         ValidationError: names the field, and how deep it is nested.
     """
-    values = dict(_values(work, type(work).model_fields))
-    depths = {name: _written_levels(work, name) for name in values}
+    values = dict(_values(event, type(event).model_fields))
+    depths = {name: _written_levels(event, name) for name in values}
     if error is not None:  # it may be one of comparing the values themselves
         depths = {
             name: max(depth, levels(values[name], _COUNTED)) for name, depth in depths.items()
         }
     name = max(depths, key=depths.__getitem__)
     if depths[name] > _MOST or (error is not None and _is_recursion(error)):
-        raise _refusal(work, name, depths[name]) from error
+        raise _refusal(event, name, depths[name]) from error
 
 
-def _written_levels(work: Work, name: str) -> int:
+def _written_levels(event: EventData, name: str) -> int:
     try:
-        written = work.model_dump(include={name})
+        written = event.model_dump(include={name})
     except Exception as error:
         return _COUNTED + 1 if _is_recursion(error) else 0
     return max((levels(value, _COUNTED) for value in written.values()), default=0)
@@ -174,10 +174,10 @@ def _is_recursion(error: Exception) -> bool:
     )
 
 
-def _refusal(work: Work, name: str, depth: int) -> ValidationError:
+def _refusal(event: EventData, name: str, depth: int) -> ValidationError:
     count = f"{depth}" if depth <= _COUNTED else f"more than {_COUNTED:,}"
     return ValidationError(
-        f"{type(work).__name__}.{name} is nested {count} levels deep, which cannot be stored: a "
+        f"{type(event).__name__}.{name} is nested {count} levels deep, which cannot be stored: a "
         f"field may be nested {_MOST} levels deep, and fewer if it holds events or other elements; "
         "flatten the value, or declare the field as str and give it as JSON text"
     )

@@ -17,7 +17,7 @@ from .. import registry
 from ..class_traits import cached_by_class, traits_of
 from ..construction import set_fields_set
 from ..element import BY_NAME
-from ..event_data import Work
+from ..event_data import EventData
 from .class_metadata import HIDDEN
 from .default_values import constants_of
 from .nested import may_have_aliases
@@ -42,14 +42,14 @@ class FastLoad:
 
     __slots__ = ("_all", "_constant", "_how", "_key", "_kind")
 
-    def __init__(self, kind: type[Work]) -> None:
+    def __init__(self, kind: type[EventData]) -> None:
         self._key = registry.key_of(kind)
         self._kind = ref(kind)  # or it would keep itself alive in `_known`
         self._how = BY_NAME if may_have_aliases(kind) else {}
         self._all = frozenset(kind.model_fields)
         self._constant = frozenset(constants_of(kind))
 
-    def __call__(self, text: str, uid: bytes, created: float) -> Work | None:
+    def __call__(self, text: str, uid: bytes, created: float) -> EventData | None:
         """The event that ``payload_of`` was asked of; None if that takes the long way.
 
         Args:
@@ -57,14 +57,14 @@ class FastLoad:
             uid: The bytes of its id.
             created: When it was made, as a Unix timestamp in seconds.
         """
-        work = self._validated(text)
-        if work is not None:
-            own = work.__dict__
+        event = self._validated(text)
+        if event is not None:
+            own = event.__dict__
             own["_created"] = created
             own["_id"] = uid
-        return work
+        return event
 
-    def _validated(self, text: str) -> Work | None:
+    def _validated(self, text: str) -> EventData | None:
         try:
             data, end = _decode(text)
             if end != len(text) or type(data) is not dict:
@@ -82,17 +82,17 @@ class FastLoad:
                 if not absent <= self._constant:  # a factory may return another value
                     return None
                 names += tuple(sorted(absent))
-            work: Work = _new(kind)
+            event: EventData = _new(kind)
             template = kind._template
-            if template.fill(work, data, names):
-                return work
-            kind.__pydantic_validator__.validate_python(data, self_instance=work, **self._how)
+            if template.fill(event, data, names):
+                return event
+            kind.__pydantic_validator__.validate_python(data, self_instance=event, **self._how)
         except Exception:  # whatever is wrong with it, the long way says so
             return None
         if len(names) > len(data):  # what was left out counts as given
-            set_fields_set(work, set(names))
-        template.share(work, data, names)
-        return work
+            set_fields_set(event, set(names))
+        template.share(event, data, names)
+        return event
 
     def _says_no_more(self, metadata: Any) -> bool:
         """Whether metadata has the marks of this class in it, and nothing else."""
@@ -105,7 +105,7 @@ def fast_load_of(key: str) -> FastLoad | None:
         kind = registry.find(key)
     except LionprideError:
         return None
-    if not issubclass(kind, Work) or not kind.__pydantic_complete__:
+    if not issubclass(kind, EventData) or not kind.__pydantic_complete__:
         return None
     return _fast_load_of_class(kind)
 

@@ -22,7 +22,7 @@ from ...errors import ValidationError
 from .. import registry
 from ..class_traits import cached_by_class
 from ..construction import set_fields_set
-from ..event_data import Work
+from ..event_data import EventData
 from ..execution import Execution, read_error
 from ..unset import Unset
 from .class_metadata import take_marks
@@ -44,15 +44,15 @@ __all__ = (
 _COLUMNS: Final = ("id", "created_at", "execution")
 
 
-def payload_of(work: Work) -> str:
+def payload_of(event: EventData) -> str:
     """Return the payload of an event as compact JSON.
 
-    It is ``work.to_dict("json")`` without the values that have columns of their own. Metadata,
+    It is ``event.to_dict("json")`` without the values that have columns of their own. Metadata,
     ``timeout`` and ``streaming`` are omitted together if all three have their usual values; see
     ``with_usual_fields``. A field that holds a constant default is omitted, too: the class supplies
     it when the event is read.
     """
-    return type_and_payload(work)[1]
+    return type_and_payload(event)[1]
 
 
 def with_usual_fields(kind: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -84,46 +84,46 @@ def _abridged(data: dict[str, Any]) -> str:
     return _text(data)
 
 
-def type_and_payload(work: Work) -> tuple[str, str]:
+def type_and_payload(event: EventData) -> tuple[str, str]:
     """Return the registry key of the event's class, and its payload.
 
     Raises:
         ValidationError: if no worker could read the payload back with the same values.
     """
-    fast_dump = work._fast_dump
-    payload = fast_dump.payload_of(work, _abridged)
+    fast_dump = event._fast_dump
+    payload = fast_dump.payload_of(event, _abridged)
     if payload is not None:
         if fast_dump.has_doubts:
-            refuse_unreadable(work, payload, _read_back)
+            refuse_unreadable(event, payload, _read_back)
         return fast_dump.key, payload
     try:
-        return fast_dump.key, _checked(work)
+        return fast_dump.key, _checked(event)
     except (RecursionError, PydanticSerializationError) as error:
-        refuse_deep(work, error)
+        refuse_deep(event, error)
         raise
 
 
-def _checked(work: Work) -> str:
+def _checked(event: EventData) -> str:
     """Return the payload of an event after reading it back.
 
     Raises:
         ValidationError: names the field that would be read back with another value.
     """
-    data = work.to_dict("json")
+    data = event.to_dict("json")
     for name in _COLUMNS:
         data.pop(name, None)
-    own = work.__dict__
-    for name, one in constants_of(type(work)).items():
+    own = event.__dict__
+    for name, one in constants_of(type(event)).items():
         if name in own and is_same(own[name], one.value):
             data.pop(name, None)
     text = json.dumps(data, separators=(",", ":"))
     if '"$repr"' in text:
-        refuse_deep(work)
-    refuse_unreadable(work, text, _read_back)
+        refuse_deep(event)
+    refuse_unreadable(event, text, _read_back)
     return text
 
 
-def _read_back(kind: type[Work], text: str) -> Work:
+def _read_back(kind: type[EventData], text: str) -> EventData:
     """Return the event that a worker would build from a payload."""
     return _revived(kind, with_usual_fields(registry.key_of(kind), _read(text)))
 
@@ -135,7 +135,7 @@ def event_from_payload(
     id: UUID,  # noqa: A002
     created: float,
     entries: Mapping[str, Any],
-) -> Work:
+) -> EventData:
     """Return the event of a payload.
 
     Args:
@@ -157,20 +157,20 @@ def event_from_payload(
         raise ValidationError(f"metadata must be a JSON object, not {safe_repr(meta)}")
     key: Any = meta.get("lion_class")
     cls = registry.find(key)
-    if not issubclass(cls, Work):
-        raise ValidationError(f"{key} is no Work: a store holds events only")
-    work = _revived(cls, data)
+    if not issubclass(cls, EventData):
+        raise ValidationError(f"{key} is not a class of events: a store keeps events only")
+    event = _revived(cls, data)
     if absent := constants_of(cls).keys() - data.keys():  # omitted fields count as given
-        set_fields_set(work, work.model_fields_set | absent)
-    own = work.__dict__
+        set_fields_set(event, event.model_fields_set | absent)
+    own = event.__dict__
     own.pop("created_at", None)  # a validator may have read it, which set it to now
     own["_created"] = created
     own["id"] = id
     own.update(entries)
-    return work
+    return event
 
 
-def _revived(kind: type[Work], data: dict[str, Any]) -> Work:
+def _revived(kind: type[EventData], data: dict[str, Any]) -> EventData:
     """Return the event of a class and a complete payload."""
     meta = data.pop("metadata")
     _, tagged = take_marks(meta)
@@ -179,10 +179,10 @@ def _revived(kind: type[Work], data: dict[str, Any]) -> Work:
     names = _validation_names(kind)
     if names:
         data = {names.get(name, name): value for name, value in data.items()}
-    work = kind._from_data(data, {})
+    event = kind._from_data(data, {})
     if meta:
-        work.__dict__["_metadata"] = meta
-    return work
+        event.__dict__["_metadata"] = meta
+    return event
 
 
 @cached_by_class

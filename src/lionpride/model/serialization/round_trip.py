@@ -25,7 +25,7 @@ from ..class_traits import cached_by_class, defining_class, traits_of
 from .codec import MAX_DEPTH, Unserializable, safe_repr
 
 if TYPE_CHECKING:
-    from ..event_data import Work
+    from ..event_data import EventData
 
 __all__ = ("has_doubts", "refuse_unreadable")
 
@@ -53,23 +53,25 @@ def has_doubts(kind: type[BaseModel]) -> bool:
     )
 
 
-def refuse_unreadable(work: Work, text: str, read: Callable[[type[Work], str], Work]) -> None:
+def refuse_unreadable(
+    event: EventData, text: str, read: Callable[[type[EventData], str], EventData]
+) -> None:
     """Refuse an event that no worker could read, or not with the same values.
 
     Args:
-        work: The event.
+        event: The event.
         text: The text that is to be stored.
         read: Returns the event that a worker would build from a class and its text.
 
     Raises:
         ValidationError: names the field, and what to declare.
     """
-    kind, own = type(work), work.__dict__
+    kind, own = type(event), event.__dict__
     fields = kind.model_fields
     unsure = list(fields)
     if '"$repr"' not in text and _is_certain(kind):
         unsure = [name for name in fields if not _is_exact_field(fields[name], own.get(name))]
-    extra = work.__pydantic_extra__
+    extra = event.__pydantic_extra__
     metadata = own.get("_metadata")
     if not unsure and not extra and (not metadata or _is_exact(Any, metadata)):
         return
@@ -87,7 +89,7 @@ def refuse_unreadable(work: Work, text: str, read: Callable[[type[Work], str], W
     for name in unsure:
         value, other = own.get(name), theirs.get(name)
         if type(value) is not type(other) or type(value) not in _LEAVES or value != other:
-            _refuse_difference(work, back, name)
+            _refuse_difference(event, back, name)
     rest = {"metadata": metadata, **(extra or {})}
     for name, value in rest.items():
         read_value = back.metadata if name == "metadata" else getattr(back, name, None)
@@ -95,16 +97,16 @@ def refuse_unreadable(work: Work, text: str, read: Callable[[type[Work], str], W
             raise ValidationError(f"{found}: give a value that JSON or a tag can hold")
 
 
-def _refuse_difference(work: Work, back: Work, name: str) -> None:
+def _refuse_difference(event: EventData, back: EventData, name: str) -> None:
     """Refuse a field that was read back with another value.
 
     Raises:
         ValidationError: names the field, the values and the remedy.
     """
-    kind = type(work)
+    kind = type(event)
     field = kind.model_fields[name]
     by_value = field.annotation is not Any and bool(kind.model_config.get("use_enum_values"))
-    value, read = work.__dict__.get(name), back.__dict__.get(name)
+    value, read = event.__dict__.get(name), back.__dict__.get(name)
     found = difference(
         value, read, f"{kind.__name__}.{name}", by_value=by_value, shown=field.repr is not False
     )

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from ...errors import ConfigurationError, ValidationError
 from ...model.costs import REQUEST
-from ...model.event_data import Work
+from ...model.event_data import EventData
 from ...model.finite import LARGEST
 from .costs import check_bill
 from .limit import Account, Limit
@@ -52,8 +52,8 @@ class Limits(Mapping[str, Limit]):
                     f"two limits are named {limit.name!r}: give each a name of its own"
                 )
             self._by_name[limit.name] = limit
-        self._usual: dict[type[Work], Asked | None] = {}
-        self._silent: set[type[Work]] = set()  # classes whose costs come from `request`
+        self._usual: dict[type[EventData], Asked | None] = {}
+        self._silent: set[type[EventData]] = set()  # classes whose costs come from `request`
         self._note()
 
     def _note(self) -> None:
@@ -112,7 +112,7 @@ class Limits(Mapping[str, Limit]):
             self._by_name[name] = first
         self._note()
 
-    def asked(self, event: Work) -> Asked:
+    def asked(self, event: EventData) -> Asked:
         """Return the amounts that an event takes of each account; none that are 0.
 
         If its costs do not name a limit, the amount is 0 for a rate, and 1 for a limit that counts
@@ -158,10 +158,10 @@ class Limits(Mapping[str, Limit]):
         counted = any(otherwise or name in costs for name, otherwise, *_ in self._each)
         return bool(costs) and not counted
 
-    def _note_kind(self, kind: type[Work]) -> Asked | None:
+    def _note_kind(self, kind: type[EventData]) -> Asked | None:
         """Return the amounts that every event of a class takes; None if its events differ."""
         usual: Asked | None = None
-        if kind.has_usual_costs() and (kind.key is Work.key or not self._by_key):
+        if kind.has_usual_costs() and (kind.key is EventData.key or not self._by_key):
             shares = [
                 (account, REQUEST.get(name, otherwise))
                 for name, otherwise, _, account in self._each
@@ -175,7 +175,7 @@ class Limits(Mapping[str, Limit]):
         self._usual[kind] = usual
         return usual
 
-    def check(self, event: Work) -> None:
+    def check(self, event: EventData) -> None:
         """Refuse an event that can never start.
 
         Costs that come from its ``request`` are noted on the event, so that a store need not run

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from ...errors import OperationError
-from ...model.event_data import Work
+from ...model.event_data import EventData
 from ..state_machine import Pause
 from .limit import NEVER, Account, Entry
 from .limit_set import Limits, Share
@@ -203,13 +203,13 @@ class Refused(Meter):
         return self._refusal
 
 
-def refusal_of(event: Work) -> BaseException | None:
+def refusal_of(event: EventData) -> BaseException | None:
     """Return the reason why a claimed event must not run; None if it may."""
     meter: Meter | None = event.__dict__.get("_meter")
     return None if meter is None else meter.refusal
 
 
-def end_meter(event: Work) -> None:
+def end_meter(event: EventData) -> None:
     """Release what an event holds, after its settlement."""
     meter: Meter | None = event.__dict__.pop("_meter", None)
     if meter is not None:

@@ -10,7 +10,7 @@ from sys import float_info
 from typing import Final, TypeAlias
 
 from ...model.costs import REQUEST
-from ...model.event_data import Work
+from ...model.event_data import EventData
 from .limit import NEVER, Account, Entry, Limit
 
 __all__ = ("Bill", "Pair", "take_all")
@@ -18,7 +18,7 @@ __all__ = ("Bill", "Pair", "take_all")
 Bill: TypeAlias = tuple[float, float]
 """The amounts that an event takes of each limit of a pair."""
 
-Reader: TypeAlias = Callable[[Work], Mapping[str, float]]
+Reader: TypeAlias = Callable[[EventData], Mapping[str, float]]
 """Reads the ``costs`` of the events of one class."""
 
 _NUMBERS: Final = (int, float)
@@ -65,7 +65,7 @@ class Pair:
     def __init__(self, limits: Sequence[Limit]) -> None:
         one, other = (*limits, Limit("nothing", float_info.max, per=1))[:2]
         self._limits = one, other
-        self._readers: dict[type[Work], Reader] = {}
+        self._readers: dict[type[EventData], Reader] = {}
         self._amounts: Callable[[Mapping[str, float]], Bill] = itemgetter(one.name, other.name)
         self.accounts = one.account(None), other.account(None)
         if len(limits) == 1:
@@ -74,7 +74,7 @@ class Pair:
         self.entries = self.accounts[0].open, self.accounts[1].open
         self._since, self._until = inf, NEVER
 
-    def note_kind(self, kind: type[Work]) -> None:
+    def note_kind(self, kind: type[EventData]) -> None:
         """Note how to read what the events of a class cost: its property is looked up once."""
         if kind.has_usual_costs():
             usual = {limit.name: REQUEST.get(limit.name, 0) for limit in self._limits}
@@ -84,7 +84,7 @@ class Pair:
             code = costs.fget if type(costs) is property else None
             self._readers[kind] = code or attrgetter("costs")
 
-    def allows(self, event: Work) -> bool:
+    def allows(self, event: EventData) -> bool:
         """Whether an event costs no more than there can be; False: perhaps, or it raises."""
         read = self._readers.get(type(event))
         if read is None:
@@ -100,7 +100,7 @@ class Pair:
             return False
         return False
 
-    def take(self, event: Work, now: float) -> Bill | None:
+    def take(self, event: EventData, now: float) -> Bill | None:
         """Take what an event costs, if it is as usual; what that is, of each.
 
         What leaves a window just now counts as if it stayed.

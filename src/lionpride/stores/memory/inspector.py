@@ -14,7 +14,7 @@ from time import time
 from typing import Any, Final
 
 from ...model import registry
-from ...model.event_data import Work
+from ...model.event_data import EventData
 from ...model.execution import TERMINAL, EventStatus
 from ...model.progress import BEGAN
 from ...rules.limits.limit import Limit
@@ -68,7 +68,7 @@ class MemoryInspector:
             self._loop, self._offset = loop, time() - loop.time()
         return self._offset
 
-    def dated(self, record: Record, event: Work) -> Record:
+    def dated(self, record: Record, event: EventData) -> Record:
         """Return the record of an event with the time at which it finished, if that is known."""
         if record.status not in TERMINAL or BEGAN not in event.__dict__:
             return record
@@ -119,7 +119,7 @@ class MemoryInspector:
             count += self._fits(what, number, event) is not None
         return count
 
-    def _events(self, what: EventFilter, newest: bool) -> Iterator[tuple[int, Work]]:
+    def _events(self, what: EventFilter, newest: bool) -> Iterator[tuple[int, EventData]]:
         """Yield events that may match, by number; changes during the iteration are harmless."""
         lanes = self._states.lanes
         wanted = [lanes[s] for s in (lanes if what.status is None else [what.status])]
@@ -136,7 +136,7 @@ class MemoryInspector:
                     yield number, event
                     break
 
-    def _fits(self, what: EventFilter, number: int, event: Work) -> Record | None:
+    def _fits(self, what: EventFilter, number: int, event: EventData) -> Record | None:
         """Return the record of an event that matches and still exists; else None."""
         if event.execution.arrival != number or (what.upto is not None and number > what.upto):
             return None
@@ -194,7 +194,7 @@ class MemoryInspector:
             for event in self._running(limit)
         ]
 
-    def _running(self, limit: int) -> list[Work]:
+    def _running(self, limit: int) -> list[EventData]:
         lane = self._states.lane(_PROCESSING)
         return [event for _, event in nsmallest(limit, lane.items(), key=lambda item: item[0])]
 
@@ -225,13 +225,13 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile("".join(f"[{c}]" if len(c) > 1 else re.escape(c) for c in any_case(text)))
 
 
-def _ended(event: Work, offset: float) -> float | None:
+def _ended(event: EventData, offset: float) -> float | None:
     """Return the time at which an event of this process finished."""
     began, ran = event.__dict__.get(BEGAN), event.__dict__.get("_duration")
     return None if began is None or ran is None else began + ran + offset
 
 
-def _finished(event: Work, status: EventStatus, at: float, offset: float) -> FinishedEvent:
+def _finished(event: EventData, status: EventStatus, at: float, offset: float) -> FinishedEvent:
     state, began = event.execution, event.__dict__[BEGAN] + offset
     ready = max(event.created_timestamp, state.due or 0.0)
     waited = max(0.0, began - ready) if state.attempt_number == 1 else None

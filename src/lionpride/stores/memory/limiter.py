@@ -14,7 +14,7 @@ from itertools import count
 from math import inf
 from typing import Final, TypeAlias
 
-from ...model.event_data import Work
+from ...model.event_data import EventData
 from ...rules.limits.delay_guard import DelayGuard
 from ...rules.limits.limit import Account
 from ...rules.limits.limit_set import Limits, Share, excess
@@ -129,7 +129,7 @@ class Limiter:
     def __init__(
         self,
         limits: Limits,
-        pending: Mapping[int, Work],
+        pending: Mapping[int, EventData],
         ready: ReadyQueue,
         notify: Callable[[], None],
     ) -> None:
@@ -250,7 +250,7 @@ class Limiter:
         return queue
 
     def _reserve(
-        self, selection: Selection, event: Work, meter: Meter, shares: Sequence[Share]
+        self, selection: Selection, event: EventData, meter: Meter, shares: Sequence[Share]
     ) -> None:
         meter.hold()
         if selection.start:

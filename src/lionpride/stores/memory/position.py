@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final
 
-from ...model.event_data import Work
+from ...model.event_data import EventData
 from ...rules.limits.costs import own_bill
 from ...rules.limits.limit import Limit
 from ...rules.limits.limit_set import Limits
@@ -54,8 +54,8 @@ def _measure(limit: Limit) -> tuple[float, float | None, bool]:
 
 
 async def count_ahead(
-    pending: Mapping[int, Work], held: Container[int], place: tuple[float, int], now: float
-) -> tuple[int, Work | None]:
+    pending: Mapping[int, EventData], held: Container[int], place: tuple[float, int], now: float
+) -> tuple[int, EventData | None]:
     """Return how many due events come before a place (priority and number), and the first."""
     waiting, ahead = list(pending.items()), 0
     first_place, first_event = place, None
@@ -75,7 +75,7 @@ async def count_ahead(
 
 
 def rooms_of(
-    limits: Limits | None, event: Work, clock: Callable[[], float] | None, now: float
+    limits: Limits | None, event: EventData, clock: Callable[[], float] | None, now: float
 ) -> tuple[Room, ...]:
     """Return what an event needs of limits, and the usage of each.
 

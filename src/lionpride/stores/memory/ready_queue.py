@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 
-from ...model.event_data import Work
+from ...model.event_data import EventData
 from ...model.execution import Execution
 from .priority_queue import PriorityQueue
 
@@ -55,8 +55,8 @@ class ReadyQueue:
 
     def __init__(
         self,
-        pending: dict[int, Work],
-        held: dict[int, Work],
+        pending: dict[int, EventData],
+        held: dict[int, EventData],
         clock: Callable[[], float],
         refuse: Callable[[int], bool],
     ) -> None:

@@ -16,7 +16,7 @@ from weakref import WeakMethod
 from ...errors import ExistsError, OperationError
 from ...model import registry
 from ...model.element import as_id
-from ...model.event_data import Work
+from ...model.event_data import EventData
 from ...model.execution import TERMINAL, EventStatus
 from ...model.serialization.depth import fields_that_may_be_deep, refuse_deep_values
 from ...rules.limits.limit import Limit
@@ -99,18 +99,20 @@ class MemoryStore:
         self._processing = self.states.lane(_PROCESSING)
         self._completed = self.states.lane(EventStatus.COMPLETED)
         # Claimed and not started: pending to a reader of this process, claimed to other claims.
-        self._held: dict[int, Work] = {}
+        self._held: dict[int, EventData] = {}
         self._cancelling: set[int] = set()  # claimed events whose cancel was answered
         self.event_types = RunnableTypes(f"queue {queue!r}", _weak(self._types_changed))
         self._waiting = ReadyQueue(self._pending, self._held, self._clock, _weak(self._refuse))
         self._ready = self._waiting.ready
         self._new, self._new_at = self._ready.new, self._ready.new_at
-        self._checked_type: type[Work] | None = None  # the last one that cannot be nested too deep
+        self._checked_type: type[EventData] | None = (
+            None  # the last one that cannot be nested too deep
+        )
         self._unique: dict[str, dict[int, None]] = {}  # the events of each unique value, in order
         self._limiters: dict[Limits, Limiter] = {}
         self._last_limiter: Limiter | None = None  # of the last claim, with the clock of its loop
         self._pools: dict[str, Limit] = {}
-        self._workers: dict[str, Callable[[Work], object]] = {}
+        self._workers: dict[str, Callable[[EventData], object]] = {}
         self._since: dict[str, float] = {}  # the start of each worker
         self._about: dict[str, Callable[[], About] | None] = {}
         self._listeners = Listeners()
@@ -127,7 +129,7 @@ class MemoryStore:
         exist_ok: bool = False,
         terms: Terms | None = None,
         connection: Any = None,
-    ) -> list[Work]:
+    ) -> list[EventData]:
         """See ``Store.append``."""
         refuse_connection(connection)
         if terms is not None and (holder := self._unique_holder(terms)) is not None:
@@ -147,7 +149,7 @@ class MemoryStore:
         self._listeners.notify_ready()
         return held
 
-    def append_now(self, event: Work, priority: float) -> bool:
+    def append_now(self, event: EventData, priority: float) -> bool:
         """See ``ImmediatePath.append_now``."""
         own = event.__dict__
         if "id" in own or "_status" in own:
@@ -170,7 +172,7 @@ class MemoryStore:
                 listener()
         return True
 
-    def append_all_now(self, events: Sequence[Work], priorities: Sequence[float]) -> bool:
+    def append_all_now(self, events: Sequence[EventData], priorities: Sequence[float]) -> bool:
         """See ``ImmediatePath.append_all_now``."""
         if not are_new(events):
             return False
@@ -191,7 +193,7 @@ class MemoryStore:
         self._listeners.notify_ready()
         return True
 
-    async def load(self, events: Sequence[Work]) -> int:
+    async def load(self, events: Sequence[EventData]) -> int:
         """See ``Store.load``."""
         _resolve(self.states, [(event, 0.0) for event in events], exist_ok=False)
         for event in events:
@@ -213,12 +215,12 @@ class MemoryStore:
 
     async def import_records(self, records: Sequence[Record]) -> int:
         """See ``Store.import_records``."""
-        events = [cast("Work", record.event()) for record in records]
+        events = [cast("EventData", record.event()) for record in records]
         for event, record in zip(events, records, strict=True):
             event.execution.status = record.status  # a claimed event may not show it yet
         return await self.load(events)
 
-    def _check(self, event: Work) -> None:
+    def _check(self, event: EventData) -> None:
         """Refuse an event that is nested too deep to be written."""
         refuse_deep_values(event)
         kind = type(event)
@@ -245,7 +247,7 @@ class MemoryStore:
             self._notify_if_idle()
         return True
 
-    def _add(self, event: Work, priority: float, terms: Terms | None = None) -> None:
+    def _add(self, event: EventData, priority: float, terms: Terms | None = None) -> None:
         """Add a pending event under the next number."""
         state = event.execution
         self._all.last = number = self._all.last + 1
@@ -260,12 +262,12 @@ class MemoryStore:
         if state.expires is not None:
             self._set_alarm()
 
-    def _note_unique(self, event: Work, number: int) -> None:
+    def _note_unique(self, event: EventData, number: int) -> None:
         unique = event.execution.unique
         if unique is not None:
             self._unique.setdefault(unique[0], {})[number] = None
 
-    def _unique_holder(self, terms: Terms) -> Work | None:
+    def _unique_holder(self, terms: Terms) -> EventData | None:
         """Return the newest event of the unique value, if it stands for the one to append."""
         numbers = None if terms.unique is None else self._unique.get(terms.unique[0])
         if not numbers:
@@ -348,7 +350,7 @@ class MemoryStore:
             limiter = self._limiter(limits)
         return limiter.pop()
 
-    def holds(self, event: Work, attempt: int) -> bool:
+    def holds(self, event: EventData, attempt: int) -> bool:
         """See ``Store.holds``."""
         own = event.__dict__
         number = own.get("_arrival", 0)
@@ -357,7 +359,7 @@ class MemoryStore:
             return False
         return "_expires" not in own or own["_expires"] > self._clock()
 
-    def start(self, event: Work) -> None:
+    def start(self, event: EventData) -> None:
         """See ``Store.start``."""
         number = event.execution.arrival
         if number is None or self._held.pop(number, None) is None:
@@ -411,7 +413,7 @@ class MemoryStore:
         """See ``Store.settle``."""
         return [self.settle_now(*settlement) for settlement in settlements]
 
-    def settle_now(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
+    def settle_now(self, event: EventData, attempt: int, outcome: Outcome) -> Settled:
         """See ``ImmediatePath.settle_now``."""
         own = event.__dict__
         if isinstance(outcome, Completion):
@@ -431,7 +433,9 @@ class MemoryStore:
             self._notify_finished((number,))
         return answer
 
-    def complete_now(self, event: Work, attempt: int, response: Any, duration: float) -> Settled:
+    def complete_now(
+        self, event: EventData, attempt: int, response: Any, duration: float
+    ) -> Settled:
         """See ``ImmediatePath.complete_now``."""
         own, processing = event.__dict__, self._processing
         number: int = own.get("_arrival", 0)
@@ -454,7 +458,7 @@ class MemoryStore:
             listeners.notify_idle()
         return _APPLIED
 
-    def _settle_unstarted(self, event: Work, attempt: int, outcome: Outcome) -> Settled:
+    def _settle_unstarted(self, event: EventData, attempt: int, outcome: Outcome) -> Settled:
         """Settle a claim that was never started; or return why it cannot be settled."""
         state = event.execution
         number = state.arrival
@@ -474,7 +478,7 @@ class MemoryStore:
             self._notify_finished((number,))
         return answer
 
-    def _apply(self, number: int, event: Work, outcome: Outcome) -> Settled:
+    def _apply(self, number: int, event: EventData, outcome: Outcome) -> Settled:
         """Write the outcome of a claim on its event, or CANCELLED if a cancel was answered."""
         state, is_cancelling = event.execution, number in self._cancelling
         apply(state, outcome)
@@ -485,7 +489,7 @@ class MemoryStore:
         apply(state, after_cancel(state.error, state.duration))
         return Settled.CANCELLED
 
-    def _end_meter(self, event: Work, outcome: Outcome) -> None:
+    def _end_meter(self, event: EventData, outcome: Outcome) -> None:
         """End the reservations of a claim, and pause the limit that its outcome names."""
         pause = outcome.pause if isinstance(outcome, Ending) else None
         if pause is not None:
@@ -506,7 +510,7 @@ class MemoryStore:
     def register_worker(
         self,
         worker: str,
-        cancel: Callable[[Work], object],
+        cancel: Callable[[EventData], object],
         about: Callable[[], About] | None = None,
     ) -> None:
         """See ``Store.register_worker``."""
@@ -532,7 +536,7 @@ class MemoryStore:
         """See ``Store.reap``. A claim ends with this process, as does the store."""
         return 0
 
-    def publish(self, event: Work, attempt: int) -> None:
+    def publish(self, event: EventData, attempt: int) -> None:
         """See ``Store.publish``. The event contains its chunks and its progress."""
 
     # -- expiry ------------------------------------------------------------------------------
@@ -613,9 +617,9 @@ class MemoryStore:
 
     async def prune(
         self, statuses: Collection[EventStatus], *, limit: int | None = None
-    ) -> list[Work]:
+    ) -> list[EventData]:
         """See ``Store.prune``."""
-        pruned: list[Work] = []
+        pruned: list[EventData] = []
         for status in EventStatus:
             if status in TERMINAL and status in statuses:
                 left = None if limit is None else limit - len(pruned)
@@ -630,7 +634,7 @@ class MemoryStore:
         self._waiting.pause_until(until)
         self._listeners.notify_ready()
 
-    def _drop(self, events: Iterable[Work]) -> None:
+    def _drop(self, events: Iterable[EventData]) -> None:
         if self._unique:
             for event in events:
                 unique, number = event.execution.unique, event.execution.arrival
@@ -647,7 +651,7 @@ class MemoryStore:
         Raises:
             NotFoundError: if it is unknown.
         """
-        held = event if isinstance(event, Work) else self.states.find(as_id(event))
+        held = event if isinstance(event, EventData) else self.states.find(as_id(event))
         number = None if held is None else held.execution.arrival
         if number is None or self._all.get(number) is not held:
             raise not_here(event, self.queue)
@@ -667,7 +671,7 @@ class MemoryStore:
         found = [self.states.find(as_id(each)) for each in ids]
         return [None if event is None else self._record(event) for event in found]
 
-    async def find(self, uid: UUID | str) -> Work | None:
+    async def find(self, uid: UUID | str) -> EventData | None:
         """See ``Store.find``."""
         return self.states.find(as_id(uid))
 
@@ -786,16 +790,16 @@ class MemoryStore:
         return [Stuck(kind, count, None) for kind, count in sorted(counts.items())]
 
     async def published(
-        self, event: Work, attempt: int, first: int
+        self, event: EventData, attempt: int, first: int
     ) -> tuple[int, list[Any]] | None:
         """See ``Store.published``. No other process runs an event."""
         return None
 
-    def _status(self, number: int, event: Work) -> EventStatus:
+    def _status(self, number: int, event: EventData) -> EventStatus:
         """Return the status in the store, in which a claimed event is PROCESSING."""
         return _PROCESSING if number in self._held else event.execution.status
 
-    def _record(self, event: Work) -> Record:
+    def _record(self, event: EventData) -> Record:
         from ..record import Record  # late: a large dataclass, which running does not need
 
         record = Record.of(event, self.queue, self._status(self._number(event), event))
@@ -808,7 +812,7 @@ class MemoryStore:
         signal: Signal,
         listener: Listener,
         *,
-        event: Work | None = None,
+        event: EventData | None = None,
         once: bool = False,
     ) -> Unsubscribe:
         """See ``Store.subscribe``."""

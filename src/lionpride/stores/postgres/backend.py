@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from ...errors import OperationError, StoreError
-from ...model.event_data import Work
+from ...model.event_data import EventData
 from ..contract import Entry
 from ..maintenance import Finding, SchemaVersion
 from ..sql import operations
@@ -329,7 +329,7 @@ class PostgresBackend:
 
         return opened.ask(opened.large_appends, step, then)
 
-    async def _read_known(self, numbers: Sequence[int]) -> list[Work]:
+    async def _read_known(self, numbers: Sequence[int]) -> list[EventData]:
         """Read the known events of an append for ``look_up``; return those of this process.
 
         An append of this process that was cancelled while it ran is noted first.
@@ -342,7 +342,9 @@ class PostgresBackend:
             await self._stale_reads.prefetch(unknown, whole=True)
         return found
 
-    def append_soon(self, event: Work, row: NewEventRow, room: int | None) -> asyncio.Future[None]:
+    def append_soon(
+        self, event: EventData, row: NewEventRow, room: int | None
+    ) -> asyncio.Future[None]:
         """See ``Backend``."""
         opened = self.opened
         if len(row) == PLAIN_COLUMNS:
@@ -471,11 +473,11 @@ class PostgresBackend:
 
     async def _read_claimed(
         self, leased: Leased, request: ClaimRequest, taken: ClaimedEvents
-    ) -> tuple[Leased, Sequence[Work]]:
+    ) -> tuple[Leased, Sequence[EventData]]:
         """Read what claimed events are built of; return the known ones as well."""
         numbers = leased.numbers
         self._notifier.expect(more=bool(numbers))
-        known: Sequence[Work] = ()
+        known: Sequence[EventData] = ()
         if numbers:
             leased, known = await self._with_columns(leased, numbers)
         self._stale_reads.invalidate(numbers)
@@ -491,7 +493,7 @@ class PostgresBackend:
 
     async def _with_columns(
         self, leased: Leased, numbers: Sequence[int]
-    ) -> tuple[Leased, list[Work]]:
+    ) -> tuple[Leased, list[EventData]]:
         """Read the columns that new events are built of; return them, and the known events.
 
         Steps that have changed these events, and whose answers are on their way, are noted first:
@@ -504,11 +506,13 @@ class PostgresBackend:
         self._are_from_others = 2 * len(new) > len(found)
         return (await self._with_new(leased, new) if new else leased), known
 
-    async def _find_all(self, numbers: Sequence[int]) -> tuple[list[Work | None], list[Work]]:
+    async def _find_all(
+        self, numbers: Sequence[int]
+    ) -> tuple[list[EventData | None], list[EventData]]:
         """Return the event of each number, and those of them that this process has."""
         opened, find_all = self.opened, self._events.cache.find_all
 
-        def look() -> tuple[list[Work | None], list[Work]]:
+        def look() -> tuple[list[EventData | None], list[EventData]]:
             found = find_all(numbers)
             return found, [event for event in found if event is not None]
 
@@ -556,7 +560,7 @@ class PostgresBackend:
     # -- settle ------------------------------------------------------------------------------
 
     def complete(
-        self, event: Work, attempt: int, response: Any, duration: float, result: str | None
+        self, event: EventData, attempt: int, response: Any, duration: float, result: str | None
     ) -> None:
         """See ``Backend``."""
         row = event.__dict__["_arrival"], attempt, 0.0, duration, result, 0, 0, None

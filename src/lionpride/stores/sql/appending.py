@@ -15,7 +15,7 @@ from .codec import split_rows
 from .rows import PENDING, PROCESSING, AppendRow, EventRow, KnownEvent, NewEventRow
 
 if TYPE_CHECKING:
-    from ...model.event_data import Work
+    from ...model.event_data import EventData
     from .backend import Transaction
     from .local_events import LocalEvents
 
@@ -275,8 +275,8 @@ def _pieces(ids: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
 async def append_or_find(
     request: AppendRequest,
     local_events: LocalEvents,
-    ask: Callable[[AppendRequest], Awaitable[list[Work]]],
-) -> list[Work]:
+    ask: Callable[[AppendRequest], Awaitable[list[EventData]]],
+) -> list[EventData]:
     """Append events, all or none. Known events are built before anything is appended.
 
     Args:
@@ -287,7 +287,7 @@ async def append_or_find(
     Raises:
         OperationError: if a known event cannot be read in this process; nothing was appended.
     """
-    built: dict[int, Work | None] = {}  # kept until the append is noted
+    built: dict[int, EventData | None] = {}  # kept until the append is noted
 
     def has(number: int) -> bool:
         return number in built or local_events.cache.has(number)

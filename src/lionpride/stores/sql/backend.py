@@ -47,7 +47,7 @@ from .rows import (
 if TYPE_CHECKING:
     import asyncio
 
-    from ...model.event_data import Work
+    from ...model.event_data import EventData
     from ..inspector import Inspector
     from ..maintenance import Finding, SchemaVersion
     from ..terms import Terms
@@ -420,7 +420,9 @@ class Backend(Protocol):
                 ``await``. Nothing was appended.
         """
 
-    def append_soon(self, event: Work, row: NewEventRow, room: int | None) -> asyncio.Future[None]:
+    def append_soon(
+        self, event: EventData, row: NewEventRow, room: int | None
+    ) -> asyncio.Future[None]:
         """Append an event that has no record yet; hot path."""
 
     async def append_within(
@@ -449,7 +451,7 @@ class Backend(Protocol):
         """
 
     def complete(
-        self, event: Work, attempt: int, response: Any, duration: float, result: str | None
+        self, event: EventData, attempt: int, response: Any, duration: float, result: str | None
     ) -> None:
         """Record that an attempt has completed; hot path. It is repeated until it succeeds."""
 

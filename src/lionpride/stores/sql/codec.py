@@ -15,7 +15,7 @@ from ...errors import ValidationError
 from ...model import registry
 from ...model.attempts import attempts_of
 from ...model.element import utc_time
-from ...model.event_data import Work
+from ...model.event_data import EventData
 from ...model.execution import EventStatus, Execution
 from ...model.ids import bytes_of
 from ...model.retry_policy import Retry
@@ -104,7 +104,7 @@ _COUNTERS: Final = ("_attempt", "_tries", "_denials", "_interruptions")
 
 
 def event_row(
-    event: Work, priority: float, finished_at: float = 0.0, terms: Terms | None = None
+    event: EventData, priority: float, finished_at: float = 0.0, terms: Terms | None = None
 ) -> EventRow:
     """Return the columns of an event to append."""
     own = event.__dict__
@@ -133,7 +133,7 @@ def event_row(
 _NONE: Final = (None, None)
 
 
-def key_and_costs(event: Work) -> tuple[str | None, str | None]:
+def key_and_costs(event: EventData) -> tuple[str | None, str | None]:
     """Return the key of an event, and its costs as JSON; None if the event defines none.
 
     Raises:
@@ -150,13 +150,13 @@ def _bill_text(costs: tuple[tuple[str, float], ...]) -> str:
     return json.dumps(dict(costs), separators=(",", ":"))
 
 
-def is_plain(event: Work) -> bool:
+def is_plain(event: EventData) -> bool:
     """Return True if an event defines neither costs nor a key."""
     return _is_plain(type(event)) and "_told" not in event.__dict__
 
 
 @lru_cache(maxsize=4096)
-def _is_plain(kind: type[Work]) -> bool:
+def _is_plain(kind: type[EventData]) -> bool:
     """Return True if a class defines neither costs nor a key."""
     return not has_own_bill(kind)
 
@@ -171,7 +171,7 @@ def full_row(row: AppendRow) -> EventRow:
     return EventRow(uid, event_type, created, priority, key, costs, *rest)
 
 
-def new_event_row(event: Work, priority: float) -> NewEventRow:
+def new_event_row(event: EventData, priority: float) -> NewEventRow:
     """Return the columns of an event that has no state yet."""
     own = event.__dict__
     created = own["_created"]
@@ -237,12 +237,12 @@ def state_entries(status: str, state: StateColumns) -> dict[str, Any]:
     return own
 
 
-def response_json(event: Work, response: Any) -> str | None:
+def response_json(event: EventData, response: Any) -> str | None:
     """Return a response as JSON, and log a warning if a part of it cannot be written."""
     return result_text(Execution.over({"_response": response}), partial(_warn_of_loss, event))
 
 
-def _warn_of_loss(event: Work, reason: str) -> None:
+def _warn_of_loss(event: EventData, reason: str) -> None:
     logger.warning(
         "the response of event %s (%s) cannot be stored as it is, since it %s: the event "
         "completes, and readers get `Unserializable` with the repr of that part; return plain "
@@ -251,7 +251,9 @@ def _warn_of_loss(event: Work, reason: str) -> None:
     )
 
 
-def state_after(outcome: Outcome, own: dict[str, Any], event: Work | None = None) -> StateColumns:
+def state_after(
+    outcome: Outcome, own: dict[str, Any], event: EventData | None = None
+) -> StateColumns:
     """Return the state columns after an outcome.
 
     Args:
@@ -301,7 +303,7 @@ def matches_state(own: dict[str, Any], state: Sequence[Any]) -> bool:
 
 def build_event(
     number: int, kept: FixedColumns, priority: float, due: float, entries: dict[str, Any]
-) -> Work:
+) -> EventData:
     """Build an event of its class.
 
     Raises:
@@ -327,14 +329,14 @@ def fixed_columns(found: StoredEvent) -> FixedColumns:
     return found.id, found.event_type, found.created_at, found.payload, *fixed
 
 
-def build_stored_event(found: StoredEvent) -> Work:
+def build_stored_event(found: StoredEvent) -> EventData:
     """Build an event of all its columns."""
     kept = fixed_columns(found)
     entries = state_entries(found.status, found.state)
     return build_event(found.number, kept, found.priority, found.due, entries)
 
 
-def loaded_event_row(event: Work, finished_at: float = 0.0) -> EventRow:
+def loaded_event_row(event: EventData, finished_at: float = 0.0) -> EventRow:
     """Return the columns of an event to load, in any status; a running one was interrupted.
 
     The event object is not changed.
@@ -532,7 +534,7 @@ class EventReader:
     def __init__(self) -> None:
         self._known: dict[str, FastLoad | None] = {}
 
-    def __call__(self, one: ReadyColumns, kept: FixedColumns | None) -> Work | None:
+    def __call__(self, one: ReadyColumns, kept: FixedColumns | None) -> EventData | None:
         """Return the event as pending; None if ``build_event`` has to build it."""
         if kept is None or one[3:] != NEW_STATE or one[1] or kept[4:] != _USUALLY:
             return None
@@ -555,8 +557,8 @@ _USUALLY: Final = (None, None, None)
 
 
 def read_started(
-    rows: Sequence[FirstClaimRow], known: Sequence[Work | None]
-) -> tuple[dict[int, Work], list[FirstClaimRow]]:
+    rows: Sequence[FirstClaimRow], known: Sequence[EventData | None]
+) -> tuple[dict[int, EventData], list[FirstClaimRow]]:
     """Build the events of rows, as running their first attempt.
 
     Args:
@@ -567,7 +569,7 @@ def read_started(
         The built events by number; and the other rows: those of known events, and those that
         ``build_event`` has to build.
     """
-    made: dict[int, Work] = {}
+    made: dict[int, EventData] = {}
     rest: list[FirstClaimRow] = []
     ways: dict[str, FastLoad | None] = {}
     for one, there in zip(rows, known, strict=True):

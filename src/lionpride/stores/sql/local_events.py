@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from ...errors import NotFoundError, OperationError
-from ...model.event_data import Work
+from ...model.event_data import EventData
 from ...model.execution import FIXED, KEYS, EventStatus
 from ...rules.state_machine import (
     Completion,
@@ -83,7 +83,7 @@ def _order(claim: Claim) -> tuple[float, int]:
     return own["_priority"], own["_arrival"]
 
 
-def _built(found: StoredEvent) -> Work:
+def _built(found: StoredEvent) -> EventData:
     """Build an event of its columns.
 
     Raises:
@@ -129,7 +129,7 @@ class LocalEvents:
         self.cache = cache
         self.claims: dict[int, int] = {}  # the running attempts of this process, by number
         self.events = cache.events
-        self._arriving: dict[int, Work] = {}  # between ``entered`` and ``claimed``
+        self._arriving: dict[int, EventData] = {}  # between ``entered`` and ``claimed``
         self._listeners = listeners
         self._clock = clock
         self._look_up = look_up
@@ -172,9 +172,9 @@ class LocalEvents:
         entries: Sequence[Entry],
         appended: Appended,
         terms: Terms | None = None,
-    ) -> list[Work]:
+    ) -> list[EventData]:
         """Note the result of an append; return the objects, also of events stored before."""
-        held: list[Work] = []
+        held: list[EventData] = []
         known = set(appended.known)
         for (event, priority), number in zip(entries, appended.numbers, strict=True):
             mine = self.cache.find(number)
@@ -187,7 +187,7 @@ class LocalEvents:
         self._listeners.notify_ready()
         return held
 
-    def loaded(self, events: Sequence[Work], numbers: Sequence[int]) -> None:
+    def loaded(self, events: Sequence[EventData], numbers: Sequence[int]) -> None:
         """Note that events were loaded, in any status."""
         for event, number in zip(events, numbers, strict=True):
             state = event.execution
@@ -199,7 +199,7 @@ class LocalEvents:
             self.cache.rest(number, event)
         self._listeners.notify_ready()
 
-    def find(self, number: int) -> Work:
+    def find(self, number: int) -> EventData:
         """Return the event of a number; build it from its rows if this process does not have it.
 
         Raises:
@@ -211,7 +211,7 @@ class LocalEvents:
             raise NotFoundError(f"event {number} has been removed")
         return event
 
-    def find_known(self, number: int) -> Work | None:
+    def find_known(self, number: int) -> EventData | None:
         """Do the same as ``find``, but return None if the event is not stored."""
         event = self.cache.find(number)
         if event is None:
@@ -228,7 +228,7 @@ class LocalEvents:
         """Collect claimed events; return the seconds until another claim may find more."""
         claims, cache, is_more = self.claims, self.cache, bool(taken.claims)
         shows, take = cache.shows, taken.claims.append
-        kept, revive, begun = answer.kept, EventReader(), dict[int, Work]()
+        kept, revive, begun = answer.kept, EventReader(), dict[int, EventData]()
         rows = self._not_running(answer.rows)
         found = cache.find_all([one[0] for one in rows])
         for one, known in zip(rows, found, strict=True):
@@ -285,7 +285,7 @@ class LocalEvents:
             those that ``build_event`` has to build. ``claimed`` collects them afterwards.
         """
         found, shown = self.cache.find_all([row[0] for row in rows]), self.events
-        known, rest = dict[int, Work](), list[FirstClaimRow]()
+        known, rest = dict[int, EventData](), list[FirstClaimRow]()
         for row, event in zip(rows, found, strict=True):
             if event is None:
                 continue
@@ -317,7 +317,7 @@ class LocalEvents:
 
     def _started(self, new: Sequence[tuple[float, int]], taken: ClaimedEvents) -> None:
         """Collect events that were appended, claimed and started in one step."""
-        arriving, events = self._arriving.pop, dict[int, Work]()
+        arriving, events = self._arriving.pop, dict[int, EventData]()
         take = taken.claims.append
         for priority, number in new:
             event = events[number] = arriving(number)
@@ -330,7 +330,7 @@ class LocalEvents:
         self.claims.update(dict.fromkeys(events, 1))
         self.cache.start(events)
 
-    def _built(self, one: ReadyColumns, kept: Mapping[int, FixedColumns]) -> Work | None:
+    def _built(self, one: ReadyColumns, kept: Mapping[int, FixedColumns]) -> EventData | None:
         """Build a claimed event; return None if that is impossible."""
         number, due, priority, *state = one
         fixed = kept.get(number) or self._kept(number)
@@ -347,7 +347,7 @@ class LocalEvents:
         assert found is not None, "a claimed event has a row"
         return fixed_columns(found)
 
-    def start(self, event: Work) -> None:
+    def start(self, event: EventData) -> None:
         """Show a claimed event as PROCESSING."""
         own = event.__dict__
         number: int = own.get("_arrival", 0)
@@ -358,7 +358,7 @@ class LocalEvents:
         own.pop("_due", None)
         self.cache.move(number, event, _PENDING, _PROCESSING)
 
-    def has(self, number: int, event: Work, attempt: int) -> bool:
+    def has(self, number: int, event: EventData, attempt: int) -> bool:
         """Return True if this process owns an attempt, as far as it knows."""
         return self.claims.get(number) == attempt and self.events.get(number) is event
 
@@ -366,7 +366,7 @@ class LocalEvents:
 
     def exited(self, exits: Sequence[QueuedCompletion], applied: Sequence[bool]) -> None:
         """Note completions that were recorded, or whose claim had been lost."""
-        claims, ended, completed = self.claims, self._listeners.finished, dict[int, Work]()
+        claims, ended, completed = self.claims, self._listeners.finished, dict[int, EventData]()
         for (event, response, columns), is_on_record in zip(exits, applied, strict=True):
             number = columns[0]
             if claims.get(number) != columns[1]:
@@ -384,7 +384,7 @@ class LocalEvents:
         if ended:
             self._listeners.notify_finished(completed)
 
-    def _complete(self, number: int, event: Work, response: Any, duration: float) -> None:
+    def _complete(self, number: int, event: EventData, response: Any, duration: float) -> None:
         own = event.__dict__
         own["_status"] = "completed"
         own["_response"] = response
@@ -439,7 +439,7 @@ class LocalEvents:
         self.refresh([number])
         self._listeners.notify_ready()
 
-    def _apply(self, number: int, event: Work, outcome: Outcome, cancelled: bool) -> None:
+    def _apply(self, number: int, event: EventData, outcome: Outcome, cancelled: bool) -> None:
         """Write a recorded outcome on its event, and notify."""
         state, before = event.execution, event.execution.status
         if isinstance(outcome, Completion):
@@ -500,7 +500,7 @@ class LocalEvents:
         self._listeners.notify_finished(numbers)
         self._listeners.notify_capacity()
 
-    def _write(self, event: Work, status: str, due: float, state: StateColumns) -> None:
+    def _write(self, event: EventData, status: str, due: float, state: StateColumns) -> None:
         """Write the stored state on an event, and show it under its status."""
         own = event.__dict__
         number, priority, before = own["_arrival"], own["_priority"], own.get("_status", "pending")
@@ -512,7 +512,7 @@ class LocalEvents:
         if before != status and self.cache.shows(number):
             self.cache.move(number, event, EventStatus(before), EventStatus(status))
 
-    def drop(self, numbers: Sequence[int]) -> list[Work]:
+    def drop(self, numbers: Sequence[int]) -> list[EventData]:
         """Forget events that were removed; return those that this process had."""
         gone = self.cache.drop(numbers)
         self._listeners.notify_finished(numbers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ...model.event_data import Work
+from ...model.event_data import EventData
 from ..alarm import Alarm
 from ..event_cache import EventCache
 from ..listeners import Listeners
@@ -93,7 +93,7 @@ class LocalState:
             self.events.refresh(numbers)
             self._backend.invalidate(numbers)
 
-    def forget(self, numbers: Iterable[int]) -> list[Work]:
+    def forget(self, numbers: Iterable[int]) -> list[EventData]:
         """Forget removed events; return those that this process had."""
         numbers = list(numbers)
         self._backend.invalidate(numbers)

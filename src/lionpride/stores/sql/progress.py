@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from ...errors import StoreError
-from ...model.event_data import Work
+from ...model.event_data import EventData
 from ...model.execution import Execution
 from ...model.progress import Live, Progress
 from ...model.serialization.payload import result_text
@@ -92,7 +92,7 @@ class _PublishedAttempt:
         "written",
     )
 
-    def __init__(self, event: Work, attempt: int) -> None:
+    def __init__(self, event: EventData, attempt: int) -> None:
         self.event = event
         self.attempt = attempt
         self.is_written = False
@@ -166,7 +166,7 @@ class ProgressPublisher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: list[tuple[int, int]] = []
 
-    def publish(self, number: int, event: Work, attempt: int) -> None:
+    def publish(self, number: int, event: EventData, attempt: int) -> None:
         """Write the progress of an attempt from now on, until the attempt ends."""
         known = self._attempts.get(number)
         if known is None or known.attempt != attempt:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-from ...model.event_data import Work
+from ...model.event_data import EventData
 from ...model.execution import EventStatus
 
 __all__ = (
@@ -95,10 +95,10 @@ SettlementRow: TypeAlias = tuple[int, int, str, float, float, float, StateColumn
 state is None, the caller does not own the claim, and the row is only compared.
 """
 
-QueuedAppend: TypeAlias = tuple[Work, NewEventRow, Any, int | None]
+QueuedAppend: TypeAlias = tuple[EventData, NewEventRow, Any, int | None]
 """An event to append, its columns, the future of the caller, and the queue limit."""
 
-QueuedCompletion: TypeAlias = tuple[Work, Any, CompletedRow]
+QueuedCompletion: TypeAlias = tuple[EventData, Any, CompletedRow]
 """An event whose attempt has completed, its response, and its columns."""
 
 

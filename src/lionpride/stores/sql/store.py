@@ -12,7 +12,7 @@ from uuid import UUID
 
 from ...errors import NotFoundError, ValidationError
 from ...model.element import as_id
-from ...model.event_data import Work
+from ...model.event_data import EventData
 from ...model.execution import TERMINAL, EventStatus
 from ...rules.limits.limit_set import Limits
 from ...rules.queue_position import About, QueueWorker, Room, Standing
@@ -152,7 +152,7 @@ class SqlStore:
         await self._backend.close()
         self._local.releasing.clear()
 
-    def _find_number(self, event: Work) -> int:
+    def _find_number(self, event: EventData) -> int:
         """Return the number of an event of this store; 0 for any other event."""
         number = event.execution.arrival or 0
         return number if self._local_events.cache.find(number) is event else 0
@@ -170,7 +170,7 @@ class SqlStore:
         exist_ok: bool = False,
         terms: Terms | None = None,
         connection: Any = None,
-    ) -> list[Work]:
+    ) -> list[EventData]:
         """See ``Store.append``."""
         if connection is not None:
             rows = await self._event_rows(entries, terms)
@@ -185,8 +185,8 @@ class SqlStore:
         rows = await self._event_rows(entries, terms)
         foreign = [event.id.bytes for event, _ in entries if event.execution.arrival is not None]
 
-        async def ask(request: AppendRequest) -> list[Work]:
-            held: list[Work] = await self._backend.append(
+        async def ask(request: AppendRequest) -> list[EventData]:
+            held: list[EventData] = await self._backend.append(
                 request, lambda result: self._appended(entries, result, terms)
             )
             return held
@@ -229,13 +229,13 @@ class SqlStore:
 
     async def _appended(
         self, entries: Sequence[Entry], result: Appended, terms: Terms | None
-    ) -> list[Work]:
+    ) -> list[EventData]:
         held = self._local_events.appended(entries, result, terms)
         self._backend.notify(READY if terms is None else READY + EXPIRES)
         return held
 
     def append_soon(
-        self, event: Work, priority: float, room: int | None = None
+        self, event: EventData, priority: float, room: int | None = None
     ) -> asyncio.Future[None]:
         """See ``BufferedPath``."""
         row = new_event_row(event, priority)
@@ -243,7 +243,7 @@ class SqlStore:
             check_new_event_size(row, self._backend.largest)
         return self._backend.append_soon(event, row, room)
 
-    async def load(self, events: Sequence[Work]) -> int:
+    async def load(self, events: Sequence[EventData]) -> int:
         """See ``Store.load``."""
         if events:
             finish_time = self._backend.finish_time
@@ -406,13 +406,13 @@ class SqlStore:
 
         repeat_until_done(ask_if_open)
 
-    def start(self, event: Work) -> None:
+    def start(self, event: EventData) -> None:
         """See ``Store.start``."""
         self._local_events.start(event)
         if "_meter" in event.__dict__:
             event.__dict__["_meter"].begin()
 
-    def holds(self, event: Work, attempt: int) -> bool:
+    def holds(self, event: EventData, attempt: int) -> bool:
         """See ``Store.holds``."""
         own = event.__dict__
         if self._local_events.claims.get(own.get("_arrival", 0)) != attempt:
@@ -423,7 +423,7 @@ class SqlStore:
 
     # -- settle ------------------------------------------------------------------------------
 
-    def complete_soon(self, event: Work, attempt: int, response: Any, duration: float) -> None:
+    def complete_soon(self, event: EventData, attempt: int, response: Any, duration: float) -> None:
         """See ``BufferedPath``."""
         own, events = event.__dict__, self._local_events
         number = own.get("_arrival", 0)
@@ -440,7 +440,9 @@ class SqlStore:
                 return
         self._backend.complete(event, attempt, response, duration, result)
 
-    def _is_too_large(self, event: Work, attempt: int, result: str | None, duration: float) -> bool:
+    def _is_too_large(
+        self, event: EventData, attempt: int, result: str | None, duration: float
+    ) -> bool:
         """Return True if a response is too large to be stored: then the event fails."""
         try:
             check_response_size(event.id, result, self._backend.largest)
@@ -450,7 +452,7 @@ class SqlStore:
         return False
 
     def _refuse_response(
-        self, event: Work, attempt: int, refusal: ValidationError, duration: float
+        self, event: EventData, attempt: int, refusal: ValidationError, duration: float
     ) -> None:
         """Record that an event has FAILED, and notify the observers, as no worker does that."""
         failed = [(event, attempt, after_unstorable(refusal, duration))]
@@ -597,7 +599,7 @@ class SqlStore:
         self._alarm.set(expired.next)
         return len(expired.numbers)
 
-    def _events_of(self, numbers: Iterable[int]) -> dict[int, Work]:
+    def _events_of(self, numbers: Iterable[int]) -> dict[int, EventData]:
         """Return the events that this process has, by number."""
         found = {number: self._local_events.cache.find(number) for number in numbers}
         return {number: event for number, event in found.items() if event is not None}
@@ -645,10 +647,10 @@ class SqlStore:
 
     async def prune(
         self, statuses: Collection[EventStatus], *, limit: int | None = None
-    ) -> list[Work]:
+    ) -> list[EventData]:
         """See ``Store.prune``."""
         wanted = [each.value for each in EventStatus if each in TERMINAL and each in statuses]
-        gone: list[Work] = []
+        gone: list[EventData] = []
 
         async def pruned(numbers: list[int]) -> int:
             gone.extend(self._local.forget(numbers))
@@ -682,12 +684,12 @@ class SqlStore:
         Raises:
             NotFoundError: if one is not here.
         """
-        events = [each if isinstance(each, Work) else as_id(each) for each in events]
+        events = [each if isinstance(each, EventData) else as_id(each) for each in events]
         ids = [each for each in events if isinstance(each, UUID)]
         found = await self._backend.read(partial(queries.numbers_of, ids=ids)) if ids else {}
         numbers = []
         for event in events:
-            if isinstance(event, Work):
+            if isinstance(event, EventData):
                 number = self._find_number(event)
             else:
                 number = found.get(as_id(event), 0)
@@ -745,7 +747,7 @@ class SqlStore:
         event = events.cache.find(record.number) if is_own else None
         return record if event is None else Record.of(event, self.queue, record.status)
 
-    async def find(self, uid: UUID | str) -> Work | None:
+    async def find(self, uid: UUID | str) -> EventData | None:
         """See ``Store.find``."""
         uid = as_id(uid)
         if number := (await self._backend.read(partial(queries.numbers_of, ids=[uid]))).get(uid):
@@ -784,7 +786,7 @@ class SqlStore:
     def register_worker(
         self,
         worker: str,
-        cancel: Callable[[Work], object],
+        cancel: Callable[[EventData], object],
         about: Callable[[], About] | None = None,
     ) -> None:
         """See ``Store.register_worker``."""
@@ -858,7 +860,7 @@ class SqlStore:
 
     # -- live progress -----------------------------------------------------------------------
 
-    def publish(self, event: Work, attempt: int) -> None:
+    def publish(self, event: EventData, attempt: int) -> None:
         """See ``Store``."""
         number = self._find_number(event)
         if number and self._local_events.has(number, event, attempt):
@@ -876,7 +878,7 @@ class SqlStore:
         return self._backend.run(work, written)
 
     async def published(
-        self, event: Work, attempt: int, first: int
+        self, event: EventData, attempt: int, first: int
     ) -> tuple[int, list[Any]] | None:
         """See ``Store``."""
         number = self._find_number(event)
@@ -893,7 +895,7 @@ class SqlStore:
         signal: Signal,
         listener: Listener,
         *,
-        event: Work | None = None,
+        event: EventData | None = None,
         once: bool = False,
     ) -> Unsubscribe:
         """See ``Store.subscribe``."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from platform import node
 
-from ...model.event_data import Work
+from ...model.event_data import EventData
 from ...rules.queue_position import About, QueueWorker
 from ..inspector import WorkerRecord
 from .codec import description_json
@@ -41,7 +41,7 @@ class LocalWorkers:
         self._queue = queue
         self._clock = clock
         self._complete = complete
-        self._cancels: dict[str, Callable[[Work], object]] = {}
+        self._cancels: dict[str, Callable[[EventData], object]] = {}
         self._describe: dict[str, Callable[[], About] | None] = {}
         self._since: dict[str, float] = {}
 
@@ -56,7 +56,7 @@ class LocalWorkers:
     def add(
         self,
         worker: str,
-        cancel: Callable[[Work], object],
+        cancel: Callable[[EventData], object],
         describe: Callable[[], About] | None,
     ) -> None:
         """Add a worker, or replace it; the arguments are those of ``Store.register_worker``."""
@@ -78,7 +78,7 @@ class LocalWorkers:
         self.leaving.add(worker)
         return True
 
-    def cancel(self, event: Work) -> None:
+    def cancel(self, event: EventData) -> None:
         """Ask the workers to cancel the running attempt of an event."""
         for cancel in tuple(self._cancels.values()):
             cancel(event)

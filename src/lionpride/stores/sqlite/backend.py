@@ -10,7 +10,7 @@ from time import time
 from typing import Any, Final, TypeVar
 
 from ...errors import StoreError
-from ...model.event_data import Work
+from ...model.event_data import EventData
 from ..append_checks import refuse_connection
 from ..clock import LoopClock, boot_time, steady
 from ..maintenance import Finding, SchemaVersion
@@ -221,7 +221,9 @@ class SqliteBackend:
         self._listeners.notify_ready()
         return self._ask(step, then)
 
-    def append_soon(self, event: Work, row: NewEventRow, room: int | None) -> asyncio.Future[None]:
+    def append_soon(
+        self, event: EventData, row: NewEventRow, room: int | None
+    ) -> asyncio.Future[None]:
         """See ``Backend``."""
         self._listeners.notify_ready()  # now, so that a claim comes in time for the same commit
         file = self.file if self._file is None else self._file
@@ -255,7 +257,7 @@ class SqliteBackend:
         return self._ask(step, then)
 
     def complete(
-        self, event: Work, attempt: int, response: Any, duration: float, result: str | None
+        self, event: EventData, attempt: int, response: Any, duration: float, result: str | None
     ) -> None:
         """See ``Backend``."""
         own = event.__dict__
