@@ -137,6 +137,7 @@ async def test_the_invariant_that_a_fault_of_sqlite_breaks_catches_it_alone(
     await caught(STORES["sqlite"], [invariant], Building)
 
 
+@pytest.mark.guard(240)
 async def test_a_wrapper_without_a_fault_is_not_caught() -> None:
     for seed in range(ENOUGH):
         await simulate(spoilt(Wrapped), seed, 60)
