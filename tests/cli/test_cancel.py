@@ -21,6 +21,15 @@ def test_what_waits_is_cancelled(kept, capsys):
     assert statuses(capsys, store)[waits] == "cancelled"
 
 
+def test_the_error_of_an_event_does_not_name_a_call_that_was_not_made(kept, capsys):
+    store, ids = kept, fill(kept)
+    (waits,) = ids["deeds", "pending"]
+    assert main(["cancel", store, waits]) == 0
+    capsys.readouterr()
+    assert main(["show", store, waits]) == 0
+    assert "EventCancelledError: cancelled on request while it waited" in capsys.readouterr().out
+
+
 def test_what_has_ended_is_told_and_the_rest_is_done(kept, capsys):
     store, ids = kept, fill(kept)
     (waits,), (failed,) = ids["deeds", "pending"], ids["deeds", "failed"]

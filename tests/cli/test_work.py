@@ -460,3 +460,5 @@ def test_an_event_that_is_cancelled_by_hand_is_no_failure_of_the_worker(place):
     assert (process.returncode, counts(place)) == (0, {"ends.Hangs": {"cancelled": 1}}), err
     assert "1 event cancelled by hand" in out
     assert "cancelled  " not in err
+    shown = place.run("show", place.url, event["id"]).stdout
+    assert "EventCancelledError: cancelled on request while it was processed" in shown

@@ -41,10 +41,10 @@ from ..model.serialization.codec import safe_repr
 from ..model.unset import MaybeUnset, Unset, UnsetType
 
 __all__ = (
-    "BY_HAND",
     "FOR_EVER",
     "MAX_DENIALS",
     "MAX_INTERRUPTIONS",
+    "ON_REQUEST",
     "RELEASED",
     "RETRYABLE",
     "TRANSITIONS",
@@ -91,8 +91,8 @@ MAX_INTERRUPTIONS: Final = 20
 """Maximum number of interruptions; with more the event is FAILED, as it may crash its workers."""
 
 
-BY_HAND: Final = "cancelled by executor.cancel()"
-"""Start of the error message of an event that was cancelled by a call or a command."""
+ON_REQUEST: Final = "cancelled on request"
+"""Start of the error message of an event that was cancelled by a call, a command or a page."""
 
 
 class Cause(Enum):
@@ -261,7 +261,7 @@ def requeue(execution: Execution) -> None:
 
 def cancelled_while_waiting() -> Ending:
     """Return the outcome of ``executor.cancel`` for an event that has not started."""
-    error = EventCancelledError(f"{BY_HAND} while it waited")
+    error = EventCancelledError(f"{ON_REQUEST} while it waited")
     return Ending(_S.CANCELLED, error=error, retryable=True)
 
 
@@ -274,7 +274,7 @@ def is_by_hand(status: EventStatus | None, name: object, message: object) -> boo
         message: The message of its error.
     """
     is_own = status is _S.CANCELLED and name == EventCancelledError.__name__
-    return is_own and str(message).startswith(BY_HAND)
+    return is_own and str(message).startswith(ON_REQUEST)
 
 
 def after_cancel(error: object, duration: MaybeUnset[float] = Unset) -> Ending:
@@ -285,7 +285,7 @@ def after_cancel(error: object, duration: MaybeUnset[float] = Unset) -> Ending:
         duration: Seconds that its last attempt took, if that is known.
     """
     cause = error if isinstance(error, BaseException) else None
-    cancel = EventCancelledError(f"{BY_HAND} when a worker had it", cause=cause)
+    cancel = EventCancelledError(f"{ON_REQUEST} while it was processed", cause=cause)
     return Ending(_S.CANCELLED, error=cancel, duration=duration, retryable=True)
 
 
@@ -382,7 +382,7 @@ def after_error(
         timeout = LionTimeoutError(text, cause=error)
         return Ending(_S.CANCELLED, error=timeout, retryable=True, tries=1)
     if cause is Cause.CANCEL:
-        cancel = EventCancelledError(f"{BY_HAND} when a worker had it", cause=error)
+        cancel = EventCancelledError(f"{ON_REQUEST} while it was processed", cause=error)
         return Ending(_S.CANCELLED, error=cancel, retryable=True)
     if cancelled:
         return Ending(_S.CANCELLED, error=error, retryable=True, tries=1)
