@@ -250,6 +250,57 @@ async def test_the_last_caller_waits_for_the_cleanup() -> None:
     assert job.status is EventStatus.CANCELLED
 
 
+@pytest.mark.parametrize("ignored", [1, 2, 100])
+async def test_code_that_ignores_the_cancellation_of_its_caller_is_cancelled_again(
+    ignored: int,
+) -> None:
+    release, cancellations = asyncio.Event(), 0
+
+    async def ignores_some(event: Job) -> str:
+        nonlocal cancellations
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                cancellations += 1
+                if cancellations > ignored:
+                    raise
+        return "too late"
+
+    job = Job(do=ignores_some)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(job.invoke(), 1)
+    assert job.status is EventStatus.CANCELLED, "the caller has waited until the event finished"
+    assert cancellations == min(ignored + 1, 3)
+    assert isinstance(job.execution.error, asyncio.CancelledError)
+    release.set()
+    await asyncio.sleep(1)
+    assert job.status is EventStatus.CANCELLED, "a later result of abandoned code does not count"
+    assert job.response is Unset
+
+
+async def test_a_caller_that_is_cancelled_twice_does_not_wait_for_the_code() -> None:
+    hold = Hold()
+
+    async def ignores(event: Job) -> None:
+        try:
+            await hold(event)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.5)
+
+    job = Job(do=ignores)
+    caller = asyncio.create_task(job.invoke())
+    await hold.has(1)
+    caller.cancel()
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.wait([caller])
+    assert caller.cancelled()
+    assert job.status is EventStatus.PROCESSING
+    await job.invoke()
+    assert job.status is EventStatus.COMPLETED
+
+
 async def test_a_timeout_of_the_caller_is_the_callers() -> None:
     job = Job(do=sleeps(100))
     with pytest.raises(TimeoutError):

@@ -82,6 +82,16 @@ async def test_stream_runs_once() -> None:
     assert await event.invoke() == ["a"]
 
 
+async def test_invoke_is_refused_while_the_event_is_being_streamed() -> None:
+    event = tape("a", "b")
+    stream = event.stream()
+    assert await anext(stream) == "a"
+    with pytest.raises(OperationError, match=r"is running in event\.stream\(\)"):
+        await event.invoke()
+    assert [chunk async for chunk in stream] == ["b"]
+    assert await event.invoke() == ["a", "b"]
+
+
 async def test_stream_is_refused_while_an_executor_holds_the_event() -> None:
     executor = desk()
     event = await executor.append(tape("a"))

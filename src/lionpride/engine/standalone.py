@@ -12,7 +12,7 @@ from ..errors import LionTimeoutError, OperationError
 from ..model.execution import EventStatus
 from ..model.unset import Unset
 from ..rules.state_machine import Cause, Completion, Outcome, after_error, alone, apply
-from .attempt import PATIENCE, AttemptRunner, Guard, abandoned, chunks_of, explain, limited
+from .attempt import AttemptRunner, Guard, abandoned, chunks_of, explain, limited
 from .attempt_context import RUNNING, Running
 from .event import Event
 from .threads import Threads
@@ -32,6 +32,11 @@ async def run_alone(event: Event) -> Any:
         run = StandaloneRun(event)
     if run is not None:
         await run.join()
+    elif "_solo" in event.__dict__:
+        raise OperationError(
+            f"{event!r} is running in event.stream(): read that stream to its end; after it, "
+            "invoke() returns the chunks"
+        )
     elif state.status in (EventStatus.PENDING, EventStatus.PROCESSING):
         raise OperationError(
             f"{event!r} belongs to an executor, which runs it: await executor.result(event) instead"
@@ -51,7 +56,7 @@ async def stream_alone(event: Event) -> AsyncIterator[Any]:
     clock, running = asyncio.get_running_loop().time, _attempt_of(event)
     began, chunks = clock(), list[Any]()
     state.become(EventStatus.PROCESSING)
-    state.own["_solo"] = None
+    state.own["_solo"] = None  # it runs, and no caller can join it
     outcome: Outcome = Completion(chunks, 0.0)
     try:
         source = limited(chunks_of(event, _THREADS), event)
@@ -100,6 +105,7 @@ class StandaloneRun:
         event.__dict__["_solo"] = self
         self._event = event
         self._callers = 0
+        self._guard: Guard | None = None  # set when the task begins
         self._done = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run())
         self._task.add_done_callback(self._ended)
@@ -135,6 +141,7 @@ class StandaloneRun:
 
     def _abandon(self) -> None:
         """Finish the event although its code ignores its cancellation."""
+        assert self._guard is not None, "it calls this"
         self._record(abandoned(self._event, self._guard))
 
     async def join(self) -> None:
@@ -144,11 +151,18 @@ class StandaloneRun:
             await asyncio.shield(self._done)
         except asyncio.CancelledError:
             if self._callers == 1 and not self._done.done():
-                self._task.cancel()
-                await asyncio.wait([self._task], timeout=PATIENCE)
+                self._cancel()
+                await asyncio.wait([self._done])
             raise
         finally:
             self._callers -= 1
         error = self._event.execution.error
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise error
+
+    def _cancel(self) -> None:
+        """Cancel the code as an executor would: code that ignores it is abandoned."""
+        if self._guard is None:
+            self._task.cancel()
+        else:
+            self._guard.end(Cause.CALLER)

@@ -96,11 +96,15 @@ ON_REQUEST: Final = "cancelled on request"
 
 
 class Cause(Enum):
-    """Why the engine cancelled an attempt."""
+    """Why the engine cancelled an attempt.
+
+    CALLER: the event runs without an executor, and the last caller of ``invoke`` was cancelled.
+    """
 
     TIMEOUT = "timeout"
     CANCEL = "cancel"
     INTERRUPT = "interrupt"
+    CALLER = "caller"
 
 
 @dataclass(frozen=True, slots=True)
