@@ -17,7 +17,7 @@ from lionpride.cli import make_parser
 from lionpride.engine.append_options import AppendOptions
 from lionpride.engine.factory import Settings
 from lionpride.stores.open import open_store
-from lionpride.view.office import Office
+from lionpride.view.monitor import Monitor
 from lionpride.view.prometheus import Prometheus
 from tools import cli_options
 
@@ -127,7 +127,7 @@ async def written_metrics(folder: Path) -> dict[str, tuple[str, set[str]]]:
 
     limits = [Limit("requests", 100, per=60)]
     executor = Executor.of(count, limits=limits, store=f"sqlite:///{folder}/run.db")
-    prometheus = Prometheus(Office(executor))
+    prometheus = Prometheus(Monitor(executor))
     async with executor:
         await executor.append_many([count(0), count(1)])
         await executor.join()

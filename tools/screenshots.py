@@ -31,7 +31,7 @@ from lionpride.core import Event, Executor, Processor, Retry, Skip
 from lionpride.rules.limits.limit import Limit
 from lionpride.stores.sqlite import SqliteStore
 from lionpride.testing import run_virtual
-from lionpride.view.office import Office
+from lionpride.view.monitor import Monitor
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 MINUTES = 14
@@ -139,7 +139,7 @@ async def of_notebook() -> None:
 
 async def of_top(crawler: Crawler) -> None:
     """The terminal, as rich draws it."""
-    top = Top(Office(crawler), "crawler.db")
+    top = Top(Monitor(crawler), "crawler.db")
     top.choice = Choice("failures", 1)
     await top.look()
     await asyncio.sleep(2.0)  # what ended before is counted meanwhile

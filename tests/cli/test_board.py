@@ -9,7 +9,7 @@ from lionpride.cli.board import Board, Choice, sparkline
 from lionpride.core import EventStatus
 from lionpride.stores.inspector import LimitUsage, RunningEvent, WorkerRecord
 from lionpride.stores.record import Record
-from lionpride.view.scene import Scene
+from lionpride.view.overview import Overview
 
 S = EventStatus
 NOW = 1_800_000_000.0
@@ -38,7 +38,7 @@ def record(number: int, status: S, **state: Any) -> Record:
     )
 
 
-def scene() -> Scene:
+def overview() -> Overview:
     counts = dict.fromkeys(S, 0) | {S.PENDING: 1_204, S.PROCESSING: 3, S.COMPLETED: 987_654}
     counts |= {S.FAILED: 12, S.SKIPPED: 40}
     error = {
@@ -46,7 +46,7 @@ def scene() -> Scene:
         "message": "shop.example.net did\nnot answer \x1b[31min 10 s",
     }
     worker = WorkerRecord("w1", "pages", "vm", 7, NOW - 60, NOW, 0.0, alive=True, held=())
-    return Scene(
+    return Overview(
         at=NOW,
         counts=counts,
         rate=41.7,
@@ -107,27 +107,27 @@ FetchPage 27               ConnectionError: shop.example.net did not… 15.0 s a
 
 
 def test_it_is_readable_at_80_by_24() -> None:
-    assert drawn(Board("crawler.db", scene())) == SNAPSHOT
+    assert drawn(Board("crawler.db", overview())) == SNAPSHOT
 
 
 def test_it_fits_whatever_the_terminal_is() -> None:
     for width, height in ((40, 12), (60, 20), (80, 24), (200, 60)):
-        lines = drawn(Board("a" * 300, scene()), width, height).splitlines()
+        lines = drawn(Board("a" * 300, overview()), width, height).splitlines()
         assert len(lines) <= height
         assert max(map(len, lines)) <= width
 
 
 def test_a_question_stands_below_until_it_is_answered() -> None:
-    last = drawn(Board("x", scene(), Choice(asks="Retry event 3?"))).splitlines()[-1]
+    last = drawn(Board("x", overview(), Choice(asks="Retry event 3?"))).splitlines()[-1]
     assert last == "Retry event 3?  y yes   n no"
-    last = drawn(Board("x", scene(), Choice(says="event 3: retried"))).splitlines()[-1]
+    last = drawn(Board("x", overview(), Choice(says="event 3: retried"))).splitlines()[-1]
     assert last == "event 3: retried"
-    assert "p pause" in drawn(Board("x", scene(), Choice(paused=False)), 120)
-    assert "PAUSED" in drawn(Board("x", scene(), Choice(paused=True)), 120)
+    assert "p pause" in drawn(Board("x", overview(), Choice(paused=False)), 120)
+    assert "PAUSED" in drawn(Board("x", overview(), Choice(paused=True)), 120)
 
 
 def test_the_chosen_line_is_always_in_sight() -> None:
-    few = drawn(Board("x", scene(), Choice("failures", 2)), 80, 17)
+    few = drawn(Board("x", overview(), Choice("failures", 2)), 80, 17)
     assert "FetchPage 27" in few
 
 

@@ -13,7 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 from lionpride.cli import main
 from lionpride.cli.top import Top
 from lionpride.core import Event, EventStatus, Executor, Processor
-from lionpride.view.office import Office
+from lionpride.view.monitor import Monitor
 
 
 class Page(Event):
@@ -44,7 +44,7 @@ async def pressed(top: Top, *keys: str) -> str:
 
 async def test_keys_ask_before_they_change_anything(snapshot: SnapshotAssertion) -> None:
     desk = Desk(grace=0.0)
-    async with desk, Top(Office(desk), "here") as top:
+    async with desk, Top(Monitor(desk), "here") as top:
         await top.look()
         bad = await desk.append_many([Page(ends="badly") for _ in range(3)])
         await desk.join()
@@ -83,7 +83,7 @@ async def test_of_a_store_that_others_run_all_are_paused(
 ) -> None:
     desk = Desk(store=f"sqlite:///{tmp_path / 'run.db'}")
     page = await desk.append(Page())
-    async with Top(Office(str(tmp_path / "run.db")), "run.db") as top:
+    async with Top(Monitor(str(tmp_path / "run.db")), "run.db") as top:
         await top.look()
         assert await pressed(top, "R") == snapshot
         assert await pressed(top, "c") == ""  # nothing runs, so nothing is chosen
@@ -103,7 +103,7 @@ async def test_of_a_store_that_others_run_all_are_paused(
 async def test_a_store_in_memory_is_paused_for_the_executors_that_use_it() -> None:
     desk = Desk()
     page = await desk.append(Page())
-    async with Top(Office(desk.store), "here") as top:
+    async with Top(Monitor(desk.store), "here") as top:
         await top.look()
         assert "Start no more events" in await pressed(top, "p")
         await top.press("y")

@@ -23,7 +23,7 @@ from lionpride.core import EventStatus, Executor, Limit
 from lionpride.errors import NotFoundError
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.open import open_store
-from lionpride.view.office import Office
+from lionpride.view.monitor import Monitor
 from lionpride.web import app
 
 TIMES = 5  # some steps are taken so often: their answers were wrong only now and then
@@ -111,7 +111,7 @@ async def in_why(executor: Executor, event: Job) -> tuple[tuple[str, ...], int |
 
 async def in_why_of_the_page(executor: Executor, event: Job) -> tuple[tuple[str, ...], int | None]:
     (record,) = await executor.store.get([event.id])
-    why = None if record is None else await Office(executor).why(record)
+    why = None if record is None else await Monitor(executor).why(record)
     if why is None:
         return (), None
     return tuple(hold.kind for hold in why.holds if hold.kind != "behind"), why.position
@@ -151,7 +151,7 @@ async def in_the_usage(executor: Executor, event: Job) -> float:
 
 
 async def in_the_usage_of_the_page(executor: Executor, event: Job) -> float:
-    (one,) = await Office(executor).limit_usage()
+    (one,) = await Monitor(executor).limit_usage()
     assert one.amount is not None
     return one.amount
 

@@ -1,4 +1,4 @@
-"""An executor over each kind of store, with events to look at."""
+"""An executor over each kind of store, with finished and pending events."""
 
 from pathlib import Path
 from time import time
@@ -28,24 +28,24 @@ class Sums(Processor):
     event_type = Sum
 
 
-class Desk(Executor):
+class SumExecutor(Executor):
     processor_type = Sums
 
 
 KINDS = ("memory", "sqlite", "postgres")
 
 
-def desk_over(kind: str, folder: Path) -> Desk:
+def make_executor(kind: str, folder: Path) -> SumExecutor:
     if kind == "postgres":
-        return Desk(store=postgres(time), queue=QUEUE)
-    return Desk(store=None if kind == "memory" else f"sqlite:///{folder / 'run.db'}")
+        return SumExecutor(store=postgres(time), queue=QUEUE)
+    return SumExecutor(store=None if kind == "memory" else f"sqlite:///{folder / 'run.db'}")
 
 
-async def filled(desk: Desk, number: int = 60) -> list[Sum]:
-    """So many events, all but the last ten of them run."""
+async def filled(executor: SumExecutor, number: int = 60) -> list[Sum]:
+    """Append events, and run all of them but the last ten."""
     events = [(Product if n % 3 == 0 else Sum)(n=n) for n in range(number)]
-    await desk.append_many(events[:-10])
-    async with desk:
-        await desk.join()
-    await desk.append_many(events[-10:])
+    await executor.append_many(events[:-10])
+    async with executor:
+        await executor.join()
+    await executor.append_many(events[-10:])
     return events

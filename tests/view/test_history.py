@@ -1,56 +1,60 @@
-"""How things went lately, as far as the store knows and as it is seen."""
+"""The recent history of a store."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
-from view.kit import KINDS, Sum, desk_over, filled
+from view.kit import KINDS, Sum, filled, make_executor
 
 from lionpride.core import EventStatus
 from lionpride.view.history import History
-from lionpride.view.office import Office
+from lionpride.view.monitor import Monitor
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_what_ends_is_counted_as_it_ends(kind: str, tmp_path: Path) -> None:
-    desk = desk_over(kind, tmp_path)
-    office = Office(desk)
-    history = History(office)
-    assert await history.look() == dict.fromkeys(EventStatus, 0)
+async def test_finished_events_are_counted_in_the_interval_in_which_they_finish(
+    kind: str, tmp_path: Path
+) -> None:
+    executor = make_executor(kind, tmp_path)
+    monitor = Monitor(executor)
+    history = History(monitor)
+    assert await history.refresh() == dict.fromkeys(EventStatus, 0)
     await asyncio.sleep(0)
-    await filled(desk)
-    counts = await history.look()
+    await filled(executor)
+    counts = await history.refresh()
     assert counts[EventStatus.FAILED] == 10
     assert counts[EventStatus.PENDING] == 10
-    moments = history.series()
-    assert len(moments) == history.moments
-    ended = [sum(one.ended.values()) for one in moments]
+    intervals = history.series()
+    assert len(intervals) == history.intervals
+    ended = [sum(one.ended.values()) for one in intervals]
     assert sum(ended) == 50
-    assert any(one.waited is not None and one.ran is not None for one in moments)
+    assert any(one.waited is not None and one.ran is not None for one in intervals)
     assert history.rate() > 0
-    assert len(history.stays(0.0)) == 50
-    await history.look()
-    assert len(history.stays(0.0)) == 50
+    assert len(history.finished_events(0.0)) == 50
+    await history.refresh()
+    assert len(history.finished_events(0.0)) == 50
     await history.close()
-    await office.close()
-    await desk.store.close()
+    await monitor.close()
+    await executor.store.close()
 
 
-async def test_what_a_file_knows_of_before_is_counted_at_the_first_look(
+async def test_the_first_refresh_counts_the_earlier_history_of_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lionpride.view.history.PATIENCE", 30.0)  # however busy the machine is
-    desk = desk_over("sqlite", tmp_path)
-    await filled(desk)
-    office = Office(str(tmp_path / "run.db"))
-    history = History(office)
-    await history.look()
+    monkeypatch.setattr(
+        "lionpride.view.history.FIRST_READ_TIMEOUT", 30.0
+    )  # however busy the machine is
+    executor = make_executor("sqlite", tmp_path)
+    await filled(executor)
+    monitor = Monitor(str(tmp_path / "run.db"))
+    history = History(monitor)
+    await history.refresh()
     assert sum(sum(one.ended.values()) for one in history.series()) == 50
-    await desk.append(Sum(n=0))
-    async with desk:
-        await desk.join()
-    await history.look()
+    await executor.append(Sum(n=0))
+    async with executor:
+        await executor.join()
+    await history.refresh()
     assert sum(sum(one.ended.values()) for one in history.series()) == 61
     await history.close()
-    await office.close()
-    await desk.store.close()
+    await monitor.close()
+    await executor.store.close()

@@ -1,4 +1,4 @@
-"""How full limits are, as those at work say."""
+"""Usage of limits and slots, as workers report it."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -14,7 +14,7 @@ ABOUT = About(slots=4, limits=LIMITS)
 WORKER = WorkerRecord("w", "q", "vm", 1, 0.0, 0.0, 0.0, alive=True, held=(), about=ABOUT)
 
 
-def test_each_limit_is_told_once_and_those_that_are_gone_say_nothing() -> None:
+def test_each_limit_of_live_workers_is_listed_once() -> None:
     gone = replace(WORKER, alive=False, about=About(slots=9, limits=(("old", 1, 1, False, "old"),)))
     limits = limits_of([WORKER, WORKER, gone, replace(WORKER, about=None)], None)
     assert [(one.pool, one.amount, one.per) for one in limits] == [
@@ -23,7 +23,7 @@ def test_each_limit_is_told_once_and_those_that_are_gone_say_nothing() -> None:
     ]
 
 
-def test_what_is_taken_is_set_against_what_there_is() -> None:
+def test_the_usage_of_each_limit_or_key_is_shown_with_its_amount() -> None:
     taken = [
         LimitUsage("api", 7.0, None, 60.0),
         LimitUsage("host", 1.0, None, None, key="a"),
@@ -40,7 +40,7 @@ def test_what_is_taken_is_set_against_what_there_is() -> None:
     assert gauges_of([Limit("new", 3)], []) == [LimitUsage("new", 0.0, 3, None)]
 
 
-def test_slots_are_those_of_all_at_work() -> None:
+def test_slots_are_counted_over_live_workers() -> None:
     held = (ClaimedEvent(1, WORKER_ID, "k", 1, None),) * 3
     gone = replace(WORKER, alive=False)
     assert slots_of([WORKER, replace(WORKER, held=held), gone]) == (3, 8)

@@ -1,4 +1,4 @@
-"""What ``/metrics`` says, as the official client's parser reads it."""
+"""The text of ``/metrics``, read by the parser of the official client."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stores.homes import Home
 
 from lionpride.core import Event, Executor, Limit, Processor, Retry
-from lionpride.view.office import Office
+from lionpride.view.monitor import Monitor
 from lionpride.view.prometheus import Prometheus
 
 
@@ -23,12 +23,12 @@ class Jobs(Processor):
         return True if event.ask is None else await event.ask(event)
 
 
-class Desk(Executor):
+class JobExecutor(Executor):
     processor_type: ClassVar[type[Processor]] = Jobs
 
 
 async def read(prometheus: Prometheus) -> dict[str, Metric]:
-    """By the name of each family what the parser has found in it."""
+    """Return the families that the parser finds, by name."""
     text = await prometheus.text()
     assert text.endswith("\n")
     families = {family.name: family for family in text_string_to_metric_families(text)}
@@ -54,10 +54,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str | None]:
         yield None if request.param == "memory" else f"sqlite:///{tmp_path}/run.db"
 
 
-async def test_what_an_executor_has_and_has_done(url: str | None) -> None:
-    executor = Desk({"denial_backoff": 0.001}, store=url)
-    office = Office(executor)
-    prometheus = Prometheus(office)
+async def test_metrics_of_an_executor_count_statuses_settlements_and_durations(
+    url: str | None,
+) -> None:
+    executor = JobExecutor({"denial_backoff": 0.001}, store=url)
+    monitor = Monitor(executor)
+    prometheus = Prometheus(monitor)
     async with executor:
         await executor.append_many([Job(), Job(), Job(do=raises(ValueError("no")))])
         await executor.append(Job(ask=answers(False, True)))
@@ -96,13 +98,13 @@ async def test_what_an_executor_has_and_has_done(url: str | None) -> None:
             (count,) = [each for each in found[name].samples if each.name.endswith("_count")]
             assert count.value == 6
         prometheus.close()
-        await office.close()
+        await monitor.close()
 
 
-async def test_how_long_the_oldest_has_waited(url: str | None) -> None:
-    executor = Desk(store=url)
-    office = Office(executor)
-    prometheus = Prometheus(office)
+async def test_the_oldest_waiting_time_ignores_scheduled_events(url: str | None) -> None:
+    executor = JobExecutor(store=url)
+    monitor = Monitor(executor)
+    prometheus = Prometheus(monitor)
     try:
         name = "lionpride_oldest_waiting_seconds"
         assert list(values((await read(prometheus))[name], "queue").values()) == [0]
@@ -115,15 +117,15 @@ async def test_how_long_the_oldest_has_waited(url: str | None) -> None:
         assert 100 <= age < 110
     finally:
         prometheus.close()
-        await office.close()
+        await monitor.close()
         await executor.store.close()
 
 
-async def test_what_is_taken_of_limits(url: str | None) -> None:
+async def test_metrics_contain_usage_and_amount_of_limits(url: str | None) -> None:
     hold = Hold()
-    executor = Desk({"limits": [Limit("requests", 10, per=60)]}, store=url)
-    office = Office(executor)
-    prometheus = Prometheus(office)
+    executor = JobExecutor({"limits": [Limit("requests", 10, per=60)]}, store=url)
+    monitor = Monitor(executor)
+    prometheus = Prometheus(monitor)
     async with background(executor):
         await executor.append_many([Job(do=hold) for _ in range(3)])
         await hold.has(3)
@@ -133,7 +135,7 @@ async def test_what_is_taken_of_limits(url: str | None) -> None:
         hold.let_go()
         await executor.join()
     prometheus.close()
-    await office.close()
+    await monitor.close()
     await executor.store.close()
 
 
@@ -147,14 +149,14 @@ class Costly(Job):
         return "tenant"
 
 
-async def test_keys_are_told_from_a_limit_that_is_named_as_a_limit_and_a_key_are_shown(
+async def test_keys_are_left_out_on_request_even_if_a_limit_is_named_like_a_key(
     url: str | None,
 ) -> None:
     hold = Hold()
     limits = [Limit("day · night", 10, per=60), Limit("day", 3, per_key=True)]
-    executor = Desk({"limits": limits}, store=url)
-    office = Office(executor)
-    prometheus = Prometheus(office)
+    executor = JobExecutor({"limits": limits}, store=url)
+    monitor = Monitor(executor)
+    prometheus = Prometheus(monitor)
     async with background(executor):
         await executor.append(Costly(do=hold))
         await hold.has(1)
@@ -170,30 +172,30 @@ async def test_keys_are_told_from_a_limit_that_is_named_as_a_limit_and_a_key_are
         hold.let_go()
         await executor.join()
     prometheus.close()
-    await office.close()
+    await monitor.close()
     await executor.store.close()
 
 
-async def test_of_a_store_is_said_what_it_knows(tmp_path: Path) -> None:
+async def test_metrics_of_a_store_without_executor_cover_all_queues(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     for queue in ("a", 'b"\\\n'):
-        executor = Desk(store=f"sqlite:///{path}", queue=queue)
+        executor = JobExecutor(store=f"sqlite:///{path}", queue=queue)
         await executor.append(Job())
         await executor.store.close()
-    office = Office(str(path))
-    found = await read(Prometheus(office))
+    monitor = Monitor(str(path))
+    found = await read(Prometheus(monitor))
     waiting = values(found["lionpride_events"], "queue", "status")
     assert waiting["a", "pending"] == waiting['b"\\\n', "pending"] == 1
     assert values(found["lionpride_workers"], "queue") == {"a": 0, 'b"\\\n': 0}
     assert "lionpride_settled" not in found
-    await office.close()
+    await monitor.close()
 
 
-async def test_whoever_is_not_asked_any_more_counts_no_more() -> None:
-    executor = Desk()
-    office = Office(executor)
-    prometheus = Prometheus(office)
+async def test_close_ends_the_counting() -> None:
+    executor = JobExecutor()
+    monitor = Monitor(executor)
+    prometheus = Prometheus(monitor)
     prometheus.close()
-    await office.close()
+    await monitor.close()
     assert not executor.observers.level
     await asyncio.sleep(0)

@@ -1,11 +1,11 @@
-"""Secrets are not shown, whether the class is here or not."""
+"""Secrets are hidden, also those of a class that is not defined in this process."""
 
 from pydantic import BaseModel, Field, SecretBytes, SecretStr
 
 from lionpride.core import Event, EventStatus
 from lionpride.stores.memory import MemoryStore
 from lionpride.stores.record import Record
-from lionpride.view.redact import called, fields_of, gist, pretty
+from lionpride.view.redact import fields_of, label_of, readable_json, summary_of
 
 
 class Key(BaseModel):
@@ -25,22 +25,22 @@ async def record_of(event: Event) -> Record:
     return Record.of(event, "here", EventStatus.PENDING)
 
 
-async def test_what_is_kept_out_of_the_repr_or_a_secret_is_hidden() -> None:
+async def test_secrets_and_fields_without_repr_are_hidden() -> None:
     record = await record_of(Login())
-    text = repr(fields_of(record)) + gist(record)
+    text = repr(fields_of(record)) + summary_of(record)
     assert "secret" not in text
     assert fields_of(record)["user"] == '"ada"'
-    assert gist(record).startswith('user="ada"')
+    assert summary_of(record).startswith('user="ada"')
 
 
-async def test_it_is_called_by_the_first_text_that_may_be_shown() -> None:
+async def test_the_label_is_the_first_visible_text() -> None:
     record = await record_of(Login())
-    assert called(record) == "ada"
-    assert called(await record_of(Login(user=""))) == ""
-    assert called(await record_of(Login(user="two\nlines"))) == "two lines"
+    assert label_of(record) == "ada"
+    assert label_of(await record_of(Login(user=""))) == ""
+    assert label_of(await record_of(Login(user="two\nlines"))) == "two lines"
 
 
-async def test_a_record_without_its_class_says_so_itself() -> None:
+async def test_secrets_are_hidden_if_the_class_is_not_defined_here() -> None:
     record = await record_of(Login())
     stranger = Record(
         **{name: getattr(record, name) for name in Record.__slots__} | {"kind": "elsewhere.Login"}
@@ -49,7 +49,7 @@ async def test_a_record_without_its_class_says_so_itself() -> None:
 
 
 def test_a_large_value_is_cut() -> None:
-    text = pretty(list(range(100_000)))
+    text = readable_json(list(range(100_000)))
     assert len(text) < 21_000
     assert "characters)" in text
-    assert pretty({"a": 1}) == '{"a": 1}'
+    assert readable_json({"a": 1}) == '{"a": 1}'

@@ -1,6 +1,6 @@
 """The display of ``lionpride top``: the state of a store in the size of the terminal.
 
-It needs rich, the extra `[cli]`. It makes no queries: the same scene has the same display.
+It needs rich, the extra `[cli]`. It makes no queries: the same overview has the same display.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ..core import EventStatus
 from ..drawing.text import duration, how_far, number, one_line, rate, shorten, wait
 from ..stores.inspector import LimitUsage, RunningEvent
 from ..stores.record import Record
+from ..view.overview import Overview
 from ..view.records import error_of
-from ..view.redact import called
-from ..view.scene import Scene
+from ..view.redact import label_of
 from .progress import STYLES
 
 __all__ = ["Board", "Choice", "sparkline"]
@@ -50,23 +50,23 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The display of one scene.
+    """The display of one overview.
 
     Args:
         name: The name of the store.
-        scene: The state of the store.
+        overview: The state of the store.
         choice: The selection of the user.
     """
 
     name: str
-    scene: Scene
+    overview: Overview
     choice: Choice = Choice()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, height = options.max_width, options.height or options.size.height
-        gauges = min(_gauge_lines(self.scene.usage, width), max(0, height - HEAD - FOOT - LISTS))
+        gauges = min(_gauge_lines(self.overview.usage, width), max(0, height - HEAD - FOOT - LISTS))
         room = max(2, height - HEAD - FOOT - gauges)
-        running = min(max(1, room // 2), 1 + max(1, len(self.scene.runs)))
+        running = min(max(1, room // 2), 1 + max(1, len(self.overview.runs)))
         yield Group(
             self._title(width),
             *self._counts(width),
@@ -79,9 +79,9 @@ class Board:
     # -- the head ----------------------------------------------------------------------------
 
     def _title(self, width: int) -> Text:
-        scene = self.scene
-        alive = [one for one in scene.workers if one.alive]
-        gone = len(scene.workers) - len(alive)
+        overview = self.overview
+        alive = [one for one in overview.workers if one.alive]
+        gone = len(overview.workers) - len(alive)
         machines = len({one.host for one in alive})
         text = Text(no_wrap=True, overflow="ellipsis")
         text.append("lionpride top  ", "bold")
@@ -98,19 +98,19 @@ class Board:
 
     def _counts(self, width: int) -> Iterator[RenderableType]:
         """The counts in one line, and how fast they go in two more."""
-        scene = self.scene
+        overview = self.overview
         table = Table.grid(padding=(0, 1), expand=True)
         for _ in EventStatus:
             table.add_column(justify="right", no_wrap=True)
         style = {status: STYLES[status.value] for status in EventStatus}
-        table.add_row(*(Text(f"{scene.counts[s]:,}", f"{style[s]} bold") for s in EventStatus))
+        table.add_row(*(Text(f"{overview.counts[s]:,}", f"{style[s]} bold") for s in EventStatus))
         table.add_row(*(Text(s.value, style[s]) for s in EventStatus))
         yield table
         span = max(10, width - 36)
-        well = [sum(one.values()) - _failed(one) for one in scene.ended]
-        badly = [_failed(one) for one in scene.ended]
+        well = [sum(one.values()) - _failed(one) for one in overview.ended]
+        badly = [_failed(one) for one in overview.ended]
         line = Text(no_wrap=True, overflow="crop")
-        line.append("throughput ", "dim").append(f"{rate(scene.rate):>9}", "bold")
+        line.append("throughput ", "dim").append(f"{rate(overview.rate):>9}", "bold")
         line.append(" over 1 min   ", "dim")
         line.append(sparkline(well, span), "green")
         yield line
@@ -121,13 +121,13 @@ class Board:
         line.append(sparkline(badly, span), "red")
         yield line
         line = Text(no_wrap=True, overflow="ellipsis")
-        line.append("queue wait ", "dim").append(_two(scene.waited))
-        line.append("   duration ", "dim").append(_two(scene.ran))
+        line.append("queue wait ", "dim").append(_two(overview.waited))
+        line.append("   duration ", "dim").append(_two(overview.ran))
         line.append("   p50 / p95", "dim")
         yield line
 
     def _gauges(self, width: int, lines: int) -> Iterator[RenderableType]:
-        usage = self.scene.usage
+        usage = self.overview.usage
         if not lines:
             return
         columns = _gauge_columns(width)
@@ -143,23 +143,23 @@ class Board:
     # -- the lists ---------------------------------------------------------------------------
 
     def _running(self, width: int, lines: int) -> RenderableType:
-        runs = self.scene.runs
-        more = self.scene.counts[EventStatus.PROCESSING]
+        runs = self.overview.runs
+        more = self.overview.counts[EventStatus.PROCESSING]
         return self._list(
             "running", f"Running {more:,}", [self._run(one) for one in runs], lines, width
         )
 
     def _run(self, one: RunningEvent) -> tuple[Text, Text, Text]:
         record = one.record
-        age = "" if one.since is None else duration(max(0.0, self.scene.at - one.since))
+        age = "" if one.since is None else duration(max(0.0, self.overview.at - one.since))
         far = Text(one_line(how_far(record.progress, record.chunks)), "cyan")
         return _name(record), far, Text(age, "dim")
 
     def _failures(self, width: int, lines: int) -> RenderableType:
         rows = []
-        for record in self.scene.failures:
+        for record in self.overview.failures:
             at = record.ended
-            age = "" if at is None else f"{duration(max(0.0, self.scene.at - at))} ago"
+            age = "" if at is None else f"{duration(max(0.0, self.overview.at - at))} ago"
             error = Text(
                 one_line(error_of(record)) or record.status.value, STYLES[record.status.value]
             )
@@ -222,7 +222,7 @@ def _two(values: tuple[float, ...] | None) -> Text:
 
 
 def _name(record: Record) -> Text:
-    return Text(called(record) or one_line(f"{record.kind.rpartition('.')[2]} {record.number}"))
+    return Text(label_of(record) or one_line(f"{record.kind.rpartition('.')[2]} {record.number}"))
 
 
 def _gauge_columns(width: int) -> int:

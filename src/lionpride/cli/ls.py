@@ -15,7 +15,7 @@ from ..drawing.text import duration, how_far, shorten
 from ..stores.inspector import EventFilter, Inspector
 from ..stores.record import Record
 from ..view.records import created_of, error_of, seconds_of
-from ..view.redact import called, hide_secrets
+from ..view.redact import hide_secrets, label_of
 from .durable import Commands, Shelf, add_command
 from .place import place_of
 from .records import listed
@@ -179,7 +179,7 @@ COLUMNS: Final = (
     Column("id", lambda record, _: str(record.id)),
     Column("queue", lambda record, _: record.queue),
     Column("kind", lambda record, _: record.kind, always=True),
-    Column("about", lambda record, _: shorten(called(record), 40)),
+    Column("about", lambda record, _: shorten(label_of(record), 40)),
     Column("status", lambda record, _: record.status.value, always=True),
     Column("age", _age, right=True, always=True),
     Column("attempts", lambda record, _: str(record.attempt_number), right=True),

@@ -12,9 +12,9 @@ from ..drawing.text import one_line, shorten
 from ..errors import ValidationError
 from ..model.execution import TERMINAL
 from ..stores.record import Record
+from ..view.plain_json import plain_json
 from ..view.records import created_of
 from ..view.redact import first_hidden
-from ..view.untagged import untagged
 
 __all__ = ["exported", "listed", "read_record"]
 
@@ -42,7 +42,7 @@ def exported(record: Record) -> dict[str, Any]:
 
 def listed(record: Record) -> dict[str, Any]:
     """A record as an object for programs: plain JSON, with its arrival number."""
-    return {"number": record.number, **exported(record), "payload": untagged(record.payload)}
+    return {"number": record.number, **exported(record), "payload": plain_json(record.payload)}
 
 
 def read_record(data: Mapping[str, Any], queue: str | None = None) -> Record:

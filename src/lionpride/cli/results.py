@@ -11,13 +11,13 @@ from ..core import EventStatus, Execution, Transition, Unset
 from ..model.event_data import EventData
 from ..model.serialization.codec import Unserializable, encode, error_to_dict
 from ..stores.record import Record
-from ..view.untagged import untagged
+from ..view.plain_json import plain_json
 from .outputs import Output
 
 __all__ = ["Results", "recorded_line", "result_line"]
 
 _PLAIN = json.JSONEncoder(
-    default=lambda value: untagged(encode(value)), allow_nan=False, ensure_ascii=False
+    default=lambda value: plain_json(encode(value)), allow_nan=False, ensure_ascii=False
 )
 OPEN = (EventStatus.PENDING, EventStatus.PROCESSING, None)
 
@@ -108,11 +108,11 @@ def _line(uid: UUID, number: int, execution: Execution) -> bytes:
 
 
 def _json(record: dict[str, Any]) -> bytes:
-    """Plain JSON; what has no type there is written as ``untagged`` says."""
+    """Plain JSON; what has no type there is written as ``plain_json`` says."""
     try:
         text = _PLAIN.encode(record)
     except Exception:  # a class of the user may raise anything
-        text = _PLAIN.encode({name: untagged(_tagged(value)) for name, value in record.items()})
+        text = _PLAIN.encode({name: plain_json(_tagged(value)) for name, value in record.items()})
     try:
         return text.encode() + b"\n"
     except UnicodeEncodeError:  # half of a surrogate pair: JSON can say it, UTF-8 cannot

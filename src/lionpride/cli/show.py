@@ -11,9 +11,9 @@ from typing import Any, Final
 from ..drawing.text import duration, how_far, number, one_line
 from ..model.attempts import Attempt, attempts_of
 from ..stores.record import Record
+from ..view.plain_json import plain_json
 from ..view.records import created_of, error_of, priority_of, seconds_of
-from ..view.redact import HEAD, HIDDEN_TEXT, hidden_of, hide_secrets, redacted
-from ..view.untagged import untagged
+from ..view.redact import HIDDEN_TEXT, STANDARD_ENTRIES, hidden_names, hide_secrets, redacted
 from .durable import Commands, Shelf, add_command
 from .find import ID_HELP, find_all
 from .place import place_of
@@ -108,9 +108,9 @@ def _fields(record: Record, reveal: bool) -> dict[str, str]:
 def _own(record: Record, reveal: bool) -> dict[str, str]:
     """Return the values of the user's code: fields, metadata and the response."""
     payload, fields = record.payload, dict[str, str]()
-    hidden, write = ((), _json) if reveal else (hidden_of(record), _clean)
+    hidden, write = ((), _json) if reveal else (hidden_names(record), _clean)
     for name, value in payload.items():
-        if name not in HEAD:
+        if name not in STANDARD_ENTRIES:
             fields[f".{name}"] = HIDDEN_TEXT if name in hidden else write(value)
     meta = {n: v for n, v in payload.get("metadata", {}).items() if not n.startswith("lion_")}
     if meta:
@@ -168,7 +168,7 @@ def _clean(value: Any) -> str:
 
 def _json(value: Any) -> str:
     """A value as plain JSON; on several lines if it is long."""
-    value = untagged(value)
+    value = plain_json(value)
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else json.dumps(value, ensure_ascii=False, indent=2)
 

@@ -15,11 +15,11 @@ from ..drawing.text import one_line, plural, shorten
 from ..errors import LionprideError
 from ..stores.inspector import EventFilter
 from ..stores.record import Record
-from ..view import deeds
+from ..view import actions
 from ..view.history import History
-from ..view.office import Office
-from ..view.redact import called
-from ..view.scene import Scene, look
+from ..view.monitor import Monitor
+from ..view.overview import Overview, read_overview
+from ..view.redact import label_of
 from .durable import Commands, finish
 from .grammar import add_store
 from .place import place_of
@@ -63,7 +63,7 @@ async def _top(options: argparse.Namespace) -> int:
     place = place_of(options.store)
     await place.check_made()
     once = options.once or not (sys.stdout.isatty() and sys.stdin.isatty())
-    async with Top(Office(place.url), place.name) as top:
+    async with Top(Monitor(place.url), place.name) as top:
         await (top.draw_once() if once else top.watch())
     return 0
 
@@ -72,11 +72,11 @@ class Top:
     """Shows a store, and handles keys.
 
     Args:
-        office: The queues of the store; it is closed at the end.
+        monitor: The queues of the store; it is closed at the end.
         name: The name of the store.
     """
 
-    def __init__(self, office: Office, name: str) -> None:
+    def __init__(self, monitor: Monitor, name: str) -> None:
         try:
             from . import board  # late: rich is an extra, and slow to import
         except ImportError as error:
@@ -84,11 +84,11 @@ class Top:
                 "top needs the extra [cli]: pip install 'lionpride-core[cli]'"
             ) from error
         self._board = board
-        self.office = office
+        self.monitor = monitor
         self.name = name
-        self.history = History(office)
+        self.history = History(monitor)
         self.choice: Choice = board.Choice()
-        self.scene: Scene | None = None
+        self.overview: Overview | None = None
         self.over = False
         self._deed: Deed | None = None
 
@@ -97,7 +97,7 @@ class Top:
 
     async def __aexit__(self, *_: object) -> None:
         await self.history.close()
-        await self.office.close()
+        await self.monitor.close()
 
     # -- drawing -----------------------------------------------------------------------------
 
@@ -136,19 +136,19 @@ class Top:
     async def look(self) -> None:
         """See what is going on; if the store does not answer now, say so."""
         try:
-            self.scene = await look(self.office, self.history)
+            self.overview = await read_overview(self.monitor, self.history)
         except LionprideError as error:
-            if self.scene is None:
+            if self.overview is None:
                 raise
             self.choice = replace(self.choice, says=str(error))
             return
-        can_be = await self.office.can_pause()
-        self.choice = replace(self.choice, paused=await self.office.paused() if can_be else None)
+        can_be = await self.monitor.can_pause()
+        self.choice = replace(self.choice, paused=await self.monitor.paused() if can_be else None)
 
     def drawn(self) -> Any:
         """Return the display of the present state."""
-        assert self.scene is not None
-        return self._board.Board(self.name, self.scene, self.choice)
+        assert self.overview is not None
+        return self._board.Board(self.name, self.overview, self.choice)
 
     # -- keys --------------------------------------------------------------------------------
 
@@ -174,10 +174,10 @@ class Top:
             await self._ask(key)
 
     def _rows(self) -> list[Record]:
-        assert self.scene is not None
+        assert self.overview is not None
         if self.choice.list == "failures":
-            return list(self.scene.failures)
-        return [one.record for one in self.scene.runs]
+            return list(self.overview.failures)
+        return [one.record for one in self.overview.runs]
 
     async def _ask(self, key: str) -> None:
         """Ask whether it is to be done, and say how many it concerns."""
@@ -190,37 +190,37 @@ class Top:
             self._ask_about(rows[self.choice.index], "cancel" if key == "c" else "retry")
 
     async def _ask_to_pause(self) -> None:
-        office = self.office
-        if not await office.can_pause():
+        monitor = self.monitor
+        if not await monitor.can_pause():
             self._say("this store has no queue that can be paused")
             return
-        words = "" if office.executor is not None else " (all workers)"
-        if await office.paused():
-            self._question(f"Start events again{words}?", office.resume)
+        words = "" if monitor.executor is not None else " (all workers)"
+        if await monitor.paused():
+            self._question(f"Start events again{words}?", monitor.resume)
         else:
-            self._question(f"Start no more events{words}?", office.pause)
+            self._question(f"Start no more events{words}?", monitor.pause)
 
     async def _ask_to_retry_all(self) -> None:
-        what = EventFilter(deeds.FAILED)
-        number = await self.office.count_events(None, what)
+        what = EventFilter(actions.FAILED)
+        number = await self.monitor.count_events(None, what)
         if not number:
             self._say("nothing has failed")
             return
 
         async def deed() -> str:
-            done = await deeds.retry_all(self.office, None, what)
+            done = await actions.retry_all(self.monitor, None, what)
             return f"{plural(done, 'event')} {'is' if done == 1 else 'are'} pending again"
 
         self._question(f"Retry {plural(number, 'failed event')}?", deed)
 
     def _ask_about(self, record: Record, word: str) -> None:
-        if word not in deeds.doable(record):
+        if word not in actions.possible_actions(record):
             self._say(f"{_named(record)} is {record.status.value}: {word} is not possible")
             return
 
         async def deed() -> str:
-            one = deeds.cancel if word == "cancel" else deeds.retry
-            done = await one(self.office, record)
+            one = actions.cancel if word == "cancel" else actions.retry
+            done = await one(self.monitor, record)
             return f"{_named(record)}: " + (_DONE[word] if done else "it had already finished")
 
         self._question(f"{word.capitalize()} {_named(record)}?", deed)
@@ -244,7 +244,7 @@ class Top:
 def _named(record: Record) -> str:
     """Name an event by its class, its number and, if it has one, its first text."""
     name = one_line(f"{record.kind.rpartition('.')[2]} {record.number}")
-    about = shorten(called(record), 40)
+    about = shorten(label_of(record), 40)
     return f"{name} ({about})" if about else name
 
 

@@ -11,7 +11,7 @@ from ..stores.inspector import LimitUsage, WorkerRecord
 
 __all__ = ["gauges_of", "limits_of", "slots_of"]
 
-MOST: Final = 12
+MAX_KEYS: Final = 12
 """Maximum number of keys that are shown of one limit: the most used ones."""
 
 
@@ -41,6 +41,6 @@ def gauges_of(limits: Iterable[Limit], known: Iterable[LimitUsage]) -> list[Limi
         by_pool.setdefault(one.pool, []).append(one)
     for limit in limits:
         shares = sorted(by_pool.pop(limit.pool, ()), key=lambda one: -one.used)
-        shares = shares[:MOST] or [LimitUsage(limit.pool, 0.0, limit.amount, limit.per)]
+        shares = shares[:MAX_KEYS] or [LimitUsage(limit.pool, 0.0, limit.amount, limit.per)]
         gauges += [one._replace(amount=float(limit.amount), per=limit.per) for one in shares]
     return [*gauges, *(one for rest in by_pool.values() for one in rest)]

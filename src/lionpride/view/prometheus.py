@@ -12,21 +12,21 @@ from typing import Final, TypeAlias
 
 from ..core import EventStatus
 from ..stores.contract import Store
-from .figures import Figures, Histogram
-from .office import Office
+from .executor_metrics import ExecutorMetrics, Histogram
+from .monitor import Monitor
 from .records import created_of
 
 __all__ = ["CONTENT_TYPE", "Prometheus"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-_PAGE: Final = 100
+_PAGE_SIZE: Final = 100
 """Records per page in the search for the event that has waited longest."""
 
-_PAGES: Final = 20
+_MAX_PAGES: Final = 20
 """Maximum number of pages, if the first events are not due yet."""
 
-_FRESH: Final = 1.0
+_CACHE_SECONDS: Final = 1.0
 """Seconds for which the public answer is cached."""
 
 Labels: TypeAlias = Mapping[str, str]
@@ -40,21 +40,21 @@ class Prometheus:
     creation of this object on.
 
     Args:
-        office: The store or executor.
+        monitor: The store or executor.
     """
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
         self._lock = asyncio.Lock()
         self._public: str | None = None
-        self._made = 0.0
-        executor = office.executor
-        self._figures = None if executor is None else Figures(executor)
+        self._cached_at = 0.0
+        executor = monitor.executor
+        self._metrics = None if executor is None else ExecutorMetrics(executor)
 
     def close(self) -> None:
         """End the counting."""
-        if self._figures is not None:
-            self._figures.close()
+        if self._metrics is not None:
+            self._metrics.close()
 
     async def text(self, *, keys: bool = True) -> str:
         """Return all metrics.
@@ -77,13 +77,13 @@ class Prometheus:
         """
         async with self._lock:
             now = monotonic()
-            if self._public is None or now - self._made > _FRESH:
-                self._public, self._made = await self.text(keys=False), now
+            if self._public is None or now - self._cached_at > _CACHE_SECONDS:
+                self._public, self._cached_at = await self.text(keys=False), now
             return self._public
 
     async def _parts(self, keys: bool) -> AsyncIterator[list[str]]:
-        office = self._office
-        counts = await office.counts()
+        monitor = self._monitor
+        counts = await monitor.counts()
         yield _gauge(
             "events",
             "Events in the store, by status.",
@@ -93,51 +93,51 @@ class Prometheus:
                 for status in EventStatus
             ],
         )
-        ages = [({"queue": each}, await oldest_waiting(office.store(each))) for each in counts]
+        ages = [({"queue": each}, await oldest_waiting(monitor.store(each))) for each in counts]
         yield _gauge(
             "oldest_waiting_seconds",
             "How long the oldest due event has waited; 0 if none is due.",
             ages,
         )
-        alive = [each.queue for each in await office.workers() if each.alive]
+        alive = [each.queue for each in await monitor.workers() if each.alive]
         yield _gauge(
             "workers",
             "Workers whose last heartbeat is recent.",
             [({"queue": queue}, alive.count(queue)) for queue in counts],
         )
-        usage = [one for one in await office.limit_usage() if keys or one.key is None]
+        usage = [one for one in await monitor.limit_usage() if keys or one.key is None]
         taken = [({"limit": each.name}, each.used) for each in usage]
         yield _gauge("limit_used", "Amount of each limit that is used now.", taken)
         amounts = [({"limit": one.name}, one.amount) for one in usage if one.amount is not None]
         yield _gauge("limit_amount", "Amount of each limit.", amounts)
-        if self._figures is not None and office.executor is not None:
-            for part in _of_executor(self._figures, office.executor.store.queue):
+        if self._metrics is not None and monitor.executor is not None:
+            for part in _of_executor(self._metrics, monitor.executor.store.queue):
                 yield part
 
 
-def _of_executor(figures: Figures, queue: str) -> Iterator[list[str]]:
+def _of_executor(metrics: ExecutorMetrics, queue: str) -> Iterator[list[str]]:
     """Yield the metrics of an executor, counted since the first request."""
     settled = [
         ({"queue": queue, "class": kind, "status": status.value}, count)
-        for (kind, status), count in sorted(figures.settled().items())
+        for (kind, status), count in sorted(metrics.settled().items())
     ]
     yield _counter("settled", "Events that finished in this process, by class and status.", settled)
     returned = [
         ({"queue": queue, "reason": reason}, count)
-        for reason, count in sorted(figures.returned.items())
+        for reason, count in sorted(metrics.returned.items())
     ]
     yield _counter(
         "returned", "Events that became pending again in this process, by reason.", returned
     )
     own = {"queue": queue}
     lost = "Outcomes that were refused, since another worker had claimed the event."
-    yield _counter("leases_lost", lost, [(own, figures.lost)])
+    yield _counter("leases_lost", lost, [(own, metrics.lost)])
     yield _counter(
-        "observer_failures", "Exceptions that observers have raised.", [(own, figures.failures)]
+        "observer_failures", "Exceptions that observers have raised.", [(own, metrics.failures)]
     )
     waited = "How long events waited after they could have started."
-    yield _histogram("queue_wait_seconds", waited, own, figures.waited)
-    yield _histogram("attempt_seconds", "Duration of attempts.", own, figures.took)
+    yield _histogram("queue_wait_seconds", waited, own, metrics.waits)
+    yield _histogram("attempt_seconds", "Duration of attempts.", own, metrics.durations)
 
 
 async def oldest_waiting(store: Store) -> float:
@@ -147,12 +147,12 @@ async def oldest_waiting(store: Store) -> float:
     first ones are read.
     """
     now, after, oldest = store.time(), 0, 0.0
-    for _ in range(_PAGES):
-        page = await store.list_records(EventStatus.PENDING, after=after, limit=_PAGE)
+    for _ in range(_MAX_PAGES):
+        page = await store.list_records(EventStatus.PENDING, after=after, limit=_PAGE_SIZE)
         for record in page:
             since = max(created_of(record.payload).timestamp(), record.due or 0.0)
             oldest = max(oldest, now - since)
-        if oldest or len(page) < _PAGE:
+        if oldest or len(page) < _PAGE_SIZE:
             break
         after = page[-1].number
     return max(0.0, oldest)
@@ -161,28 +161,30 @@ async def oldest_waiting(store: Store) -> float:
 # -- the format ------------------------------------------------------------------------------
 
 
-def _gauge(name: str, says: str, samples: Samples) -> list[str]:
-    return _family(name, "gauge", says, [("", labels, value) for labels, value in samples])
+def _gauge(name: str, help_text: str, samples: Samples) -> list[str]:
+    return _family(name, "gauge", help_text, [("", labels, value) for labels, value in samples])
 
 
-def _counter(name: str, says: str, samples: Samples) -> list[str]:
+def _counter(name: str, help_text: str, samples: Samples) -> list[str]:
     name = f"{name}_total"
-    return _family(name, "counter", says, [("", labels, value) for labels, value in samples])
+    return _family(name, "counter", help_text, [("", labels, value) for labels, value in samples])
 
 
-def _histogram(name: str, says: str, labels: Labels, histogram: Histogram) -> list[str]:
+def _histogram(name: str, help_text: str, labels: Labels, histogram: Histogram) -> list[str]:
     samples, count = list[tuple[str, Labels, float]](), 0
-    for bound, more in zip((*histogram.bounds, None), histogram.counts, strict=True):
-        count += more
-        upto = "+Inf" if bound is None else _number(bound)
-        samples.append(("_bucket", {**labels, "le": upto}, count))
+    for bound, number in zip((*histogram.bounds, None), histogram.counts, strict=True):
+        count += number
+        upper = "+Inf" if bound is None else _number(bound)
+        samples.append(("_bucket", {**labels, "le": upper}, count))
     samples += [("_sum", labels, histogram.sum), ("_count", labels, count)]
-    return _family(name, "histogram", says, samples)
+    return _family(name, "histogram", help_text, samples)
 
 
-def _family(name: str, kind: str, says: str, samples: list[tuple[str, Labels, float]]) -> list[str]:
+def _family(
+    name: str, kind: str, help_text: str, samples: list[tuple[str, Labels, float]]
+) -> list[str]:
     name = f"lionpride_{name}"
-    lines = [f"# HELP {name} {says}", f"# TYPE {name} {kind}"]
+    lines = [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
     for suffix, labels, value in samples:
         inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
         lines.append(f"{name}{suffix}{{{inside}}} {_number(value)}")

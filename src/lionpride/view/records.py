@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from ..core import EventStatus
 from ..drawing.text import shorten
@@ -12,10 +12,10 @@ from ..errors import ValidationError
 from ..rules.state_machine import is_by_hand
 from ..stores.record import Record
 
-__all__ = ["created_of", "error_of", "has_failed", "priority_of", "seconds_of"]
+__all__ = ["FAILURE_STATUSES", "created_of", "error_of", "has_failed", "priority_of", "seconds_of"]
 
-
-_BADLY = (EventStatus.FAILED, EventStatus.ABORTED, EventStatus.CANCELLED)
+FAILURE_STATUSES: Final = (EventStatus.FAILED, EventStatus.ABORTED, EventStatus.CANCELLED)
+"""Final statuses of failures. CANCELLED is one unless the event was cancelled by hand."""
 
 
 def created_of(payload: Mapping[str, Any]) -> datetime:
@@ -30,8 +30,8 @@ def created_of(payload: Mapping[str, Any]) -> datetime:
             return datetime.fromtimestamp(value, UTC)
         made = datetime.fromisoformat(value)  # type: ignore[arg-type]
     except (ValueError, TypeError, OverflowError, OSError) as error:
-        said = "is required and not there" if value is None else f"is no time: {value!r}"
-        raise ValidationError(f"payload.created_at: {said}") from error
+        problem = "is required and not there" if value is None else f"must be a time, got {value!r}"
+        raise ValidationError(f"payload.created_at: {problem}") from error
     return made.replace(tzinfo=UTC) if made.tzinfo is None else made.astimezone(UTC)
 
 
@@ -45,11 +45,11 @@ def priority_of(record: Record) -> str:
 
 def has_failed(record: Record) -> bool:
     """Return True if an event finished other than completed, skipped or cancelled by hand."""
-    if record.status not in _BADLY:
+    if record.status not in FAILURE_STATUSES:
         return False
     error = record.payload["execution"].get("error")
-    said = error if isinstance(error, dict) else {}
-    return not is_by_hand(record.status, said.get("error"), said.get("message"))
+    entries = error if isinstance(error, dict) else {}
+    return not is_by_hand(record.status, entries.get("error"), entries.get("message"))
 
 
 def seconds_of(record: Record) -> float | None:

@@ -12,68 +12,68 @@ from ..errors import LionprideError
 from ..model import registry
 from ..model.serialization.class_metadata import HIDDEN, hidden_fields
 from ..stores.record import Record
-from .untagged import untagged
+from .plain_json import plain_json
 
 __all__ = [
-    "HEAD",
     "HIDDEN_TEXT",
-    "called",
+    "STANDARD_ENTRIES",
     "fields_of",
     "first_hidden",
-    "gist",
-    "hidden_of",
+    "hidden_names",
     "hide_secrets",
-    "pretty",
+    "label_of",
+    "readable_json",
     "redacted",
+    "summary_of",
 ]
 
 HIDDEN_TEXT: Final = "••••••"
 
-HEAD: Final = ("id", "created_at", "metadata", "execution")
+STANDARD_ENTRIES: Final = ("id", "created_at", "metadata", "execution")
 """Entries of a payload that are not the event's own fields."""
 
 _SECRET: Final = ("$secret", "$secretbytes")
 _HIDDEN_VALUE: Final = {"$hidden": True}
-_MOST: Final = 20_000  # characters of one value that are shown
+_MAX_LENGTH: Final = 20_000  # characters of one value that are shown
 
 
 def fields_of(record: Record) -> dict[str, str]:
     """Return the fields of an event as text, with secrets hidden."""
-    hidden = hidden_of(record)
+    hidden = hidden_names(record)
     return {
-        name: HIDDEN_TEXT if name in hidden else pretty(value)
+        name: HIDDEN_TEXT if name in hidden else readable_json(value)
         for name, value in record.payload.items()
-        if name not in HEAD
+        if name not in STANDARD_ENTRIES
     }
 
 
-def called(record: Record) -> str:
+def label_of(record: Record) -> str:
     """Return a name for an event in one line: the first text among its own visible fields."""
-    hidden = hidden_of(record)
+    hidden = hidden_names(record)
     for name, value in record.payload.items():
-        if isinstance(value, str) and value and name not in HEAD and name not in hidden:
+        if isinstance(value, str) and value and name not in STANDARD_ENTRIES and name not in hidden:
             return one_line(value[:400])
     return ""
 
 
-def gist(record: Record) -> str:
+def summary_of(record: Record) -> str:
     """Return an event's own fields in one line."""
     shown = fields_of(record).items()
-    usual = "timeout", "streaming"
-    told = [(k, v) for k, v in shown if k not in usual and v not in ("null", HIDDEN_TEXT)]
-    return " ".join(f"{name}={value}" for name, value in told)
+    omitted = "timeout", "streaming"
+    values = [(k, v) for k, v in shown if k not in omitted and v not in ("null", HIDDEN_TEXT)]
+    return " ".join(f"{name}={value}" for name, value in values)
 
 
-def pretty(value: Any) -> str:
+def readable_json(value: Any) -> str:
     """Return a value as JSON without secrets; on several lines if it is long, and bounded."""
     clean = redacted(value)
     if clean == HIDDEN_TEXT:
         return HIDDEN_TEXT
-    clean = untagged(clean)
+    clean = plain_json(clean)
     text = json.dumps(clean, ensure_ascii=False)
     if len(text) > 72:
         text = json.dumps(clean, ensure_ascii=False, indent=2)
-    return text if len(text) <= _MOST else f"{text[:_MOST]}… ({len(text):,} characters)"
+    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}… ({len(text):,} characters)"
 
 
 def redacted(value: Any, instead: Any = HIDDEN_TEXT) -> Any:
@@ -82,8 +82,8 @@ def redacted(value: Any, instead: Any = HIDDEN_TEXT) -> Any:
         if len(value) == 1 and not value.keys().isdisjoint(_SECRET):
             return instead
         metadata = value.get("metadata")
-        said = metadata.get(HIDDEN) if isinstance(metadata, Mapping) else None
-        hidden = said if isinstance(said, list) else ()  # of an element inside this one
+        names = metadata.get(HIDDEN) if isinstance(metadata, Mapping) else None
+        hidden = names if isinstance(names, list) else ()  # of an element inside this one
         return {
             name: instead if name in hidden else redacted(item, instead)
             for name, item in value.items()
@@ -95,7 +95,7 @@ def redacted(value: Any, instead: Any = HIDDEN_TEXT) -> Any:
 
 def hide_secrets(record: Record) -> Record:
     """Return a record with ``{"$hidden": true}`` in place of each secret; itself if it has none."""
-    hidden, payload = hidden_of(record), record.payload
+    hidden, payload = hidden_names(record), record.payload
     own = {
         name: _HIDDEN_VALUE if name in hidden else redacted(payload[name], _HIDDEN_VALUE)
         for name in payload
@@ -116,11 +116,11 @@ def first_hidden(value: Any, path: str) -> str | None:
     return next((found for at, item in items if (found := first_hidden(item, at))), None)
 
 
-def hidden_of(record: Record) -> Collection[str]:
+def hidden_names(record: Record) -> Collection[str]:
     """Return the hidden fields, by the record, and by the class if it is defined here."""
     metadata = record.payload.get("metadata") or {}
-    said = metadata.get(HIDDEN) if isinstance(metadata, Mapping) else None
-    names = {str(each) for each in said} if isinstance(said, list) else set()
+    listed = metadata.get(HIDDEN) if isinstance(metadata, Mapping) else None
+    names = {str(each) for each in listed} if isinstance(listed, list) else set()
     try:
         return names.union(hidden_fields(registry.find(record.kind)))
     except LionprideError:

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ..errors import ValidationError
 from ..stores.record import Record
-from ..view import deeds
+from ..view import actions
 from .access import HEADERS
 from .asked import ListFilter, arrival, link, number
 from .desk import ACTIONS, Desk, desk_of
@@ -75,7 +75,7 @@ async def _ask(request: Request, desk: Desk, what: str, given: Any) -> Response:
         record = await _named(desk, str(given.get("id")))
         if record is None:
             return plain("There is no event of this id.\n", 404)
-        can = what in deeds.doable(record)
+        can = what in actions.possible_actions(record)
         back = link(request.scope.get("root_path", ""), f"events/{record.id}")
         shown |= {"id": str(record.id), "record": record, "number": int(can)}
     else:
@@ -88,7 +88,7 @@ async def _ask(request: Request, desk: Desk, what: str, given: Any) -> Response:
 async def _do(request: Request, desk: Desk, what: str, given: Any) -> Response:
     root = request.scope.get("root_path", "")
     if what in ("pause", "resume"):
-        await (desk.office.pause() if what == "pause" else desk.office.resume())
+        await (desk.monitor.pause() if what == "pause" else desk.monitor.resume())
         return _to(link(root, ""))
     if what == "limit":
         return _change(desk, root, given)
@@ -96,15 +96,15 @@ async def _do(request: Request, desk: Desk, what: str, given: Any) -> Response:
         record = await _named(desk, str(given.get("id")))
         if record is None:
             return plain("There is no event of this id.\n", 404)
-        one = deeds.retry if what == "retry" else deeds.cancel
-        done = int(await one(desk.office, record))
+        one = actions.retry if what == "retry" else actions.cancel
+        done = int(await one(desk.monitor, record))
         return _to(link(root, f"events/{record.id}", {"done": f"{what}-{done}"}))
     asked, upto = ListFilter.of(given), arrival(given.get("upto"))
     if given.get("upto") and upto is None:
         return plain("upto must be the number of an event.\n", 400)
     sought = asked.sought if upto is None else replace(asked.sought, upto=upto)
-    many = deeds.retry_all if what == "retry" else deeds.cancel_all
-    done = await many(desk.office, asked.queue, sought)
+    many = actions.retry_all if what == "retry" else actions.cancel_all
+    done = await many(desk.monitor, asked.queue, sought)
     return _to(link(root, "events", asked.query() | {"done": f"{what}-{done}"}))
 
 
@@ -124,15 +124,15 @@ def _change(desk: Desk, root: str, given: Any) -> Response:
 
 async def _named(desk: Desk, text: str) -> Record | None:
     try:
-        return await desk.office.get(UUID(text))
+        return await desk.monitor.get(UUID(text))
     except ValueError:
         return None
 
 
 async def _newest(desk: Desk) -> str:
     """Return the highest arrival number: later events were not counted, and are not changed."""
-    queues = await desk.office.queues()
-    return str(max([await desk.office.store(q).last_arrival() for q in queues], default=0))
+    queues = await desk.monitor.queues()
+    return str(max([await desk.monitor.store(q).last_arrival() for q in queues], default=0))
 
 
 def _to(url: str) -> Response:

@@ -15,7 +15,7 @@ from ..drawing.chart import Span, assign_lanes
 from ..drawing.plots import Axis, Block, blocks, gauge, lines, stacks
 from ..drawing.text import duration, number, plural, wait
 from ..stores.inspector import FinishedEvent, LimitUsage, RunningEvent
-from ..view.history import Moment
+from ..view.history import Interval
 from .window import Window
 
 __all__ = ["gauge_for", "gauge_of", "overview", "part_of", "timeline"]
@@ -45,22 +45,22 @@ def part_of(known: int, ended: int) -> str:
     return "" if known >= 0.99 * ended else f"the newest {known:,} of {ended:,}"
 
 
-def overview(moments: Sequence[Moment], width: float) -> dict[str, Markup]:
+def overview(intervals: Sequence[Interval], width: float) -> dict[str, Markup]:
     """Return the charts of throughput, queue wait and duration."""
-    known = next((i for i, one in enumerate(moments) if one.ended or one.ran), len(moments))
-    moments = moments[min(known, len(moments) - LEAST) :]
-    begin, end = moments[0].at, moments[-1].at + width
+    known = next((i for i, one in enumerate(intervals) if one.ended or one.ran), len(intervals))
+    intervals = intervals[min(known, len(intervals) - LEAST) :]
+    begin, end = intervals[0].at, intervals[-1].at + width
     axis = Axis(begin, end, lambda at: f"{_utc(at):%H:%M}", marks=4)
     ended = [
         (each.at, [(f"s-{s.value}", each.ended.get(s, 0) / width) for s in _STACKED])
-        for each in moments
+        for each in intervals
     ]
     minutes = f"over the last {plural(round((end - begin) / 60), 'minute')}"
 
     def curves(name: str, what: str) -> Markup:
         series = []
         for i, kind in enumerate(("p50", "p95")):
-            points = [(m.at + width / 2, (getattr(m, name) or (None, None))[i]) for m in moments]
+            points = [(m.at + width / 2, (getattr(m, name) or (None, None))[i]) for m in intervals]
             series.append((kind, points))
         return Markup(lines(series, axis, f"{what} {minutes}, p50 and p95", unit=duration))
 
@@ -76,14 +76,16 @@ def overview(moments: Sequence[Moment], width: float) -> dict[str, Markup]:
 
 
 def timeline(
-    stays: Sequence[FinishedEvent],
+    finished_events: Sequence[FinishedEvent],
     running: Sequence[RunningEvent],
     window: Window,
     link: Callable[[UUID], str],
 ) -> dict[str, Any]:
     """Return a chart with a bar for each event that ran in a window; the latest ones if many."""
     now = time()
-    ran = [s for s in stays if s.duration is not None and s.ended - s.duration <= window.end]
+    ran = [
+        s for s in finished_events if s.duration is not None and s.ended - s.duration <= window.end
+    ]
     run = [one for one in running if one.since is not None and one.since <= window.end]
     shown: dict[int, tuple[str, str, str]] = {}
     spans = []

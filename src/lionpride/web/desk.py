@@ -12,7 +12,7 @@ from starlette.requests import Request
 from ..core import Executor
 from ..stores.contract import Store
 from ..view.history import History
-from ..view.office import Office
+from ..view.monitor import Monitor
 from ..view.prometheus import Prometheus
 from .access import Access
 
@@ -36,8 +36,8 @@ class Desk:
     def __init__(
         self, source: Executor | Store | str, access: Access, name: str | None = None
     ) -> None:
-        self.office = Office(source)
-        self.name = self.office.name if name is None else name
+        self.monitor = Monitor(source)
+        self.name = self.monitor.name if name is None else name
         self.access = access
         self.closing = asyncio.Event()
         self._history: History | None = None
@@ -66,31 +66,31 @@ class Desk:
     def history(self) -> History:
         """The recent history, as far as this page or the store knows it."""
         if self._history is None:
-            self._history = History(self.office)
+            self._history = History(self.monitor)
         return self._history
 
     @property
     def prometheus(self) -> Prometheus:
         """Its metrics; those of an executor are counted since the first request."""
         if self._prometheus is None:
-            self._prometheus = Prometheus(self.office)
+            self._prometheus = Prometheus(self.monitor)
         return self._prometheus
 
     @property
     def executor(self) -> Executor | None:
         """The executor, if the page has one."""
-        return self.office.executor
+        return self.monitor.executor
 
     async def version(self) -> str:
         """Return a text that differs after a change of the displayed data."""
-        text = f"{await self.office.version()} {await self.office.paused()}"
+        text = f"{await self.monitor.version()} {await self.monitor.paused()}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     async def allowed(self, request: Request) -> set[str]:
         """Return the actions that a request may carry out."""
         possible: Sequence[str] = ACTIONS
         if self.executor is None:  # a limit is known to the process that keeps it alone
-            possible = ACTIONS[:-1] if await self.office.can_pause() else ACTIONS[:2]
+            possible = ACTIONS[:-1] if await self.monitor.can_pause() else ACTIONS[:2]
         return {what for what in possible if await self.access.may(request, what)}
 
     async def close(self) -> None:
@@ -100,7 +100,7 @@ class Desk:
             await self._history.close()
         if self._prometheus is not None:
             self._prometheus.close()
-        await self.office.close()
+        await self.monitor.close()
 
 
 def desk_of(request: Request) -> Desk:

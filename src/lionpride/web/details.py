@@ -15,7 +15,7 @@ from ..model.attempts import attempts_of
 from ..model.serialization.codec import encode
 from ..stores.record import Record
 from ..view.records import created_of, error_of, priority_of, seconds_of
-from ..view.redact import fields_of, pretty
+from ..view.redact import fields_of, readable_json
 from .desk import Desk
 from .render import clock
 
@@ -52,12 +52,12 @@ async def of(desk: Desk, record: Record) -> dict[str, Any]:
         "trace": "" if attempts else _trace(desk, record),
         "attempts": attempts,
         "fields": fields_of(record),
-        "metadata": {k: pretty(v) for k, v in metadata.items() if not k.startswith("lion_")},
+        "metadata": {k: readable_json(v) for k, v in metadata.items() if not k.startswith("lion_")},
         "has_response": "response" in state and not record.payload.get("streaming"),
-        "response": pretty(state.get("response")),
+        "response": readable_json(state.get("response")),
         "first_chunk": first,
         "chunks": chunks,
-        "why": await desk.office.why(record) if record.status is EventStatus.PENDING else None,
+        "why": await desk.monitor.why(record) if record.status is EventStatus.PENDING else None,
         "picture": _picture(record, created, started, attempts),
     }
 
@@ -65,7 +65,7 @@ async def of(desk: Desk, record: Record) -> dict[str, Any]:
 async def _run_of(desk: Desk, record: Record) -> tuple[float | None, str]:
     """Return the start of the running attempt, and its worker."""
     if record.status is EventStatus.PROCESSING:
-        for one in await desk.office.inspector(record.queue).running(2000):
+        for one in await desk.monitor.inspector(record.queue).running(2000):
             if one.record.id == record.id:
                 return one.since, one.worker
     return None, ""
@@ -78,17 +78,17 @@ async def _chunks(desk: Desk, record: Record) -> tuple[int, list[str]]:
     response = record.payload["execution"].get("response")
     if record.status is EventStatus.PROCESSING:
         first = max(0, record.chunks - CHUNKS)
-        found = encode(list(await desk.office.inspector(record.queue).chunks(record, first)))
+        found = encode(list(await desk.monitor.inspector(record.queue).chunks(record, first)))
     else:
         whole = response if isinstance(response, list) else []
         first = max(0, len(whole) - CHUNKS)
         found = whole[first:]
-    return first, [chunk if isinstance(chunk, str) else pretty(chunk) for chunk in found]
+    return first, [chunk if isinstance(chunk, str) else readable_json(chunk) for chunk in found]
 
 
 def _trace(desk: Desk, record: Record) -> str:
     """Return the traceback of an error that no failed attempt has, if this process knows it."""
-    event = desk.office.store(record.queue).states.find(record.id)
+    event = desk.monitor.store(record.queue).states.find(record.id)
     error = event.execution.error if isinstance(event, Event) else None
     if not isinstance(error, BaseException) or error.__traceback__ is None:
         return ""

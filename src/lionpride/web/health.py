@@ -26,7 +26,7 @@ async def healthz(request: Request) -> Response:
     desk = desk_of(request)
     try:
         async with asyncio.timeout(PATIENCE):
-            counts = await desk.office.counts()
+            counts = await desk.monitor.counts()
     except (LionprideError, OSError, TimeoutError) as error:
         return await _no_answer(request, error)
     waiting = sum(each[EventStatus.PENDING] for each in counts.values())

@@ -40,7 +40,7 @@ async def _changes(desk: Desk) -> AsyncIterator[str]:
     yield "retry: 2000\n\n"
     while not desk.closing.is_set():
         try:
-            await desk.history.look(at_most=2.0)
+            await desk.history.refresh(max_age=2.0)
             now = await desk.version()
         except LionprideError:  # the next page that is asked for says what is wrong
             if before != _TROUBLE:

@@ -16,11 +16,10 @@ from ..drawing.text import wait
 from ..rules.queue_position import Unreadable
 from ..stores.inspector import WorkerRecord
 from ..stores.record import Record
-from ..view.deeds import OPEN, doable
+from ..view.actions import OPEN, possible_actions
 from ..view.limits import slots_of
-from ..view.records import created_of, error_of, seconds_of
-from ..view.redact import called, gist
-from ..view.scene import BADLY, failures
+from ..view.records import FAILURE_STATUSES, created_of, error_of, seconds_of
+from ..view.redact import label_of, summary_of
 from . import charts, details
 from .asked import SPANS, ListFilter, link, notice
 from .desk import Desk, desk_of
@@ -36,20 +35,20 @@ RECENT: Final = 6  # failures and running events on the overview
 async def overview(request: Request) -> Response:
     """Counts, throughput, running events and failures."""
     desk = desk_of(request)
-    counts = await desk.history.look()
-    moments = desk.history.series()
+    counts = await desk.history.refresh()
+    intervals = desk.history.series()
     shown = {
         "counts": counts,
         "rate": desk.history.rate(),
-        "queues": await desk.office.counts(),
-        "charts": charts.overview(moments, desk.history.width),
-        "part": charts.part_of(*desk.history.known_and_ended(moments[0].at, time())),
+        "queues": await desk.monitor.counts(),
+        "charts": charts.overview(intervals, desk.history.width),
+        "part": charts.part_of(*desk.history.known_and_ended(intervals[0].at, time())),
         "gauges": await _gauges(desk, counts),
-        "running": await desk.office.running(RECENT),
-        "failures": await failures(desk.office, RECENT),
+        "running": await desk.monitor.running(RECENT),
+        "failures": await desk.monitor.failures(RECENT),
         "unreadable": await _unreadable(desk),
         "ran_for": lambda one: None if one.since is None else max(0.0, time() - one.since),
-        "called": called,
+        "label_of": label_of,
         "error_of": error_of,
     }
     return await page(request, desk, "overview.html", shown, view="")
@@ -57,7 +56,7 @@ async def overview(request: Request) -> Response:
 
 async def _unreadable(desk: Desk) -> list[tuple[WorkerRecord, Unreadable]]:
     """Return the classes of events that a worker could not read, with the worker."""
-    workers = [one for one in await desk.office.workers() if one.alive and one.about is not None]
+    workers = [one for one in await desk.monitor.workers() if one.alive and one.about is not None]
     return [(one, each) for one in workers if one.about for each in one.about.unreadable]
 
 
@@ -65,8 +64,8 @@ async def _gauges(desk: Desk, counts: dict[EventStatus, int]) -> list[dict[str, 
     """Return the gauges of the limits, the slots and the queue limit."""
     executor = desk.executor
     found = [charts.gauge_of(one, one.name in (executor.limits if executor else ()))
-             for one in await desk.office.limit_usage()]  # fmt: skip
-    running, slots = slots_of(await desk.office.workers())
+             for one in await desk.monitor.limit_usage()]  # fmt: skip
+    running, slots = slots_of(await desk.monitor.workers())
     if slots:
         found.insert(0, charts.gauge_for("slots", running, slots, "at once"))
     processor = None if executor is None else executor.processor
@@ -89,9 +88,14 @@ async def timeline(request: Request) -> Response:
     root = request.scope.get("root_path", "")
 
     async def drawn() -> dict[str, Any]:
-        await desk.history.look()
-        stays, running = desk.history.stays(window.begin), await desk.office.running()
-        drawn = charts.timeline(stays, running, window, lambda uid: link(root, f"events/{uid}"))
+        await desk.history.refresh()
+        finished_events, running = (
+            desk.history.finished_events(window.begin),
+            await desk.monitor.running(),
+        )
+        drawn = charts.timeline(
+            finished_events, running, window, lambda uid: link(root, f"events/{uid}")
+        )
         part = charts.part_of(*desk.history.known_and_ended(window.begin, window.end))
         return drawn | {"part": part}
 
@@ -103,10 +107,10 @@ async def events(request: Request) -> Response:
     """The list of events that match the URL."""
     desk = desk_of(request)
     asked = ListFilter.of(request.query_params)
-    what, queues = asked.sought, await desk.office.queues()
+    what, queues = asked.sought, await desk.monitor.queues()
 
     async def rows() -> dict[str, Any]:
-        found = await desk.office.list_events(
+        found = await desk.monitor.list_events(
             asked.queue, what, before=asked.before, after=asked.after, limit=PAGE + 1
         )
         return _leaf(asked, found)
@@ -122,7 +126,7 @@ async def events(request: Request) -> Response:
         "how_many": how_many,
         "done": notice(request.query_params.get("done", "")),
         "error_of": error_of,
-        "gist": gist,
+        "summary_of": summary_of,
         "seconds_of": seconds_of,
         "made_of": lambda record: created_of(record.payload).timestamp(),
     }
@@ -147,13 +151,13 @@ def _leaf(asked: ListFilter, found: Sequence[Record]) -> dict[str, Any]:
 
 async def counted(desk: Desk, asked: ListFilter) -> dict[str, int]:
     """Return the number of matching events, and of those to which each action applies."""
-    office, what = desk.office, asked.sought
-    total = await office.count_events(asked.queue, what)
+    monitor, what = desk.monitor, asked.sought
+    total = await monitor.count_events(asked.queue, what)
     found = {"total": total, "retry": 0, "cancel": 0}
-    for action, statuses in (("retry", BADLY), ("cancel", OPEN)):
+    for action, statuses in (("retry", FAILURE_STATUSES), ("cancel", OPEN)):
         if what.status is None:
             each = [
-                await office.count_events(asked.queue, replace(what, status=s)) for s in statuses
+                await monitor.count_events(asked.queue, replace(what, status=s)) for s in statuses
             ]
             found[action] = sum(each)
         elif what.status in statuses:
@@ -169,7 +173,10 @@ async def event(request: Request) -> Response:
         shown: dict[str, Any] = {"given": request.path_params["id"]}
         return await page(request, desk, "missing.html", shown, view="events", status=404)
     shown = await details.of(desk, record)
-    shown |= {"doable": doable(record), "done": notice(request.query_params.get("done", ""))}
+    shown |= {
+        "possible_actions": possible_actions(record),
+        "done": notice(request.query_params.get("done", "")),
+    }
     return await page(request, desk, "event.html", shown, view="events")
 
 
@@ -178,15 +185,15 @@ async def _record(desk: Desk, text: str) -> Record | None:
         uid = UUID(text)
     except ValueError:
         return None
-    return await desk.office.get(uid)
+    return await desk.monitor.get(uid)
 
 
 async def workers(request: Request) -> Response:
     """The workers, and the events that each has claimed."""
     desk = desk_of(request)
-    found = await desk.office.workers()
+    found = await desk.monitor.workers()
     found.sort(key=lambda one: (not one.alive, one.queue, one.since))
-    since = {one.record.number: one.since for one in await desk.office.running()}
+    since = {one.record.number: one.since for one in await desk.monitor.running()}
 
     def ran_for(number: int) -> float | None:
         at = since.get(number)

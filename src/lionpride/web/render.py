@@ -115,7 +115,7 @@ async def page(
         "version": await desk.version(),
         "may": await desk.allowed(request),
         "token": desk.access.form_token(session),
-        "paused": await desk.office.paused(),
+        "paused": await desk.monitor.paused(),
         "inside": executor is not None,
     }
     template, values = _TEMPLATES.get_template(name), own | dict(context)

@@ -9,17 +9,17 @@ from typing import Any, Final
 
 from pydantic_core import to_jsonable_python
 
-__all__ = ["untagged"]
+__all__ = ["plain_json"]
 
 
-def untagged(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
     """Return recorded data as plain JSON.
 
     A datetime is ISO text, a tuple or a set a list, bytes are base64. A mapping whose keys are the
     same as text is a list of pairs.
     """
     if isinstance(value, list):
-        return [untagged(item) for item in value]
+        return [plain_json(item) for item in value]
     if not isinstance(value, Mapping):
         return value
     if len(value) == 1:
@@ -29,17 +29,17 @@ def untagged(value: Any) -> Any:
                 return write(content)
             except (TypeError, ValueError, KeyError):  # data that only looks like a tag
                 return value
-    return {key: untagged(item) for key, item in value.items()}
+    return {key: plain_json(item) for key, item in value.items()}
 
 
 def _items(content: Any) -> list[Any]:
     if not isinstance(content, list):
         raise TypeError
-    return untagged(content)  # type: ignore[no-any-return]
+    return plain_json(content)  # type: ignore[no-any-return]
 
 
 def _mapping(content: Any) -> Any:
-    pairs = [(untagged(key), untagged(item)) for key, item in content]
+    pairs = [(plain_json(key), plain_json(item)) for key, item in content]
     found = {_key(key): item for key, item in pairs}
     return found if len(found) == len(pairs) else [list(pair) for pair in pairs]
 
@@ -72,7 +72,7 @@ _PLAIN: Final[dict[str, Callable[[Any], Any]]] = {
     **dict.fromkeys(("$secret", "$secretbytes"), _as_it_is),
     **dict.fromkeys(("$datetime", "$time"), _time),
     **dict.fromkeys(("$tuple", "$set", "$frozenset"), _items),
-    **dict.fromkeys(("$element", "$error"), untagged),
+    **dict.fromkeys(("$element", "$error"), plain_json),
     "$timedelta": lambda content: to_jsonable_python(timedelta(*content)),
     "$complex": _complex,
     "$unset": lambda _: None,

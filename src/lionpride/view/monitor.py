@@ -25,17 +25,22 @@ from ..stores.inspector import (
 from ..stores.open import open_store
 from ..stores.record import Record
 from .limits import gauges_of, limits_of
+from .records import FAILURE_STATUSES, has_failed
 
-__all__ = ["Counts", "Office"]
+__all__ = ["Counts", "Monitor"]
 
 T = TypeVar("T")
 
 Counts = Mapping[EventStatus, int]
 
-NEWER = 5.0  # seconds between two looks at which queues a file has
+QUEUES_MAX_AGE = 5.0
+"""Seconds after which the list of queues is read again."""
+
+FAILURES_SCANNED = 500
+"""Number of events of a status after which the search for failed ones ends."""
 
 
-class Office:
+class Monitor:
     """Queries over all queues.
 
     Args:
@@ -51,7 +56,7 @@ class Office:
         self.name = ""
         self._url: str | None = None
         self._stores: dict[str, Store] = {}
-        self._looked = -NEWER
+        self._queues_read_at = -QUEUES_MAX_AGE
         if isinstance(source, str):
             self._url, self.name = _url_of(source)
             return
@@ -79,22 +84,22 @@ class Office:
             StoreError: if the store cannot be opened, or does not exist yet.
         """
         now = asyncio.get_running_loop().time()
-        if self._url is not None and now - self._looked >= NEWER:
-            any_queue: Any = next(iter(self._stores.values()), None)
-            first = any_queue is None
+        if self._url is not None and now - self._queues_read_at >= QUEUES_MAX_AGE:
+            any_store: Any = next(iter(self._stores.values()), None)
+            first = any_store is None
             if first:
-                any_queue = open_store(self._url, queue="", name="")
+                any_store = open_store(self._url, queue="", name="")
             try:
                 if first:
-                    await _check_made(any_queue, self.name)
-                names = await any_queue.queues()
+                    await _check_exists(any_store, self.name)
+                names = await any_store.queues()
             finally:
                 if first:
-                    await any_queue.close()
+                    await any_store.close()
             for name in names:
                 if name not in self._stores:
                     self._stores[name] = open_store(self._url, queue=name, name=name)
-            self._looked = now
+            self._queues_read_at = now
         return list(self._stores)
 
     def store(self, queue: str) -> Store:
@@ -125,7 +130,7 @@ class Office:
         return any([await is_paused(each) for each in await self._all_stores()])
 
     async def pause(self) -> None:
-        """Start no more events: in the executor, else in all workers of the queues."""
+        """Pause the executor; without one, pause the workers of all queues."""
         if self.executor is not None:
             await self.executor.pause()
             return
@@ -134,7 +139,7 @@ class Office:
             await each.pause()
 
     async def resume(self) -> None:
-        """Start events again, whatever paused them."""
+        """End the pause of the executor, and of every queue."""
         if self.executor is not None:
             await self.executor.resume()
         await self._pause_later_queues(0.0)
@@ -155,12 +160,12 @@ class Office:
                 await store.pause(until)
         finally:
             await store.close()
-        self._looked = -NEWER  # queues that were made before that are listed now
+        self._queues_read_at = -QUEUES_MAX_AGE  # queues that were made before that are listed now
 
     async def _all_stores(self) -> list[Store]:
         return [self._stores[queue] for queue in await self.queues()]
 
-    # -- what is asked -----------------------------------------------------------------------
+    # -- queries ------------------------------------------------------------------------------
 
     async def version(self) -> str:
         """Return a text that differs after a change."""
@@ -203,7 +208,7 @@ class Office:
     async def finished(self, since: float, limit: int = 2000) -> list[FinishedEvent]:
         """Return the events that have finished since a time, the latest last."""
         pages = await self._each(lambda inspector: inspector.finished(since, limit))
-        return sorted(chain.from_iterable(pages), key=lambda stay: stay.ended)[-limit:]
+        return sorted(chain.from_iterable(pages), key=lambda event: event.ended)[-limit:]
 
     async def finished_counts(
         self, since: float, width: float
@@ -220,6 +225,26 @@ class Office:
         pages = await self._each(lambda inspector: inspector.running(limit))
         return sorted(chain.from_iterable(pages), key=lambda one: one.since or 0.0)[:limit]
 
+    async def failures(self, limit: int) -> list[Record]:
+        """Return the latest failed events of all queues, without those cancelled by hand."""
+        found: list[Record] = []
+        for status in FAILURE_STATUSES:
+            found += await self._failed(status, limit)
+        found.sort(key=lambda one: (one.ended or 0.0, one.number), reverse=True)
+        return found[:limit]
+
+    async def _failed(self, status: EventStatus, limit: int) -> list[Record]:
+        """Return the latest failed events of a status; many others may be cancelled by hand."""
+        found: list[Record] = []
+        before, scanned = None, 0
+        while len(found) < limit and scanned < FAILURES_SCANNED:
+            page = await self.list_events(None, EventFilter(status), before=before, limit=limit)
+            found += filter(has_failed, page)
+            if len(page) < limit:
+                break
+            before, scanned = page[-1].number, scanned + len(page)
+        return found[:limit]
+
     async def workers(self) -> list[WorkerRecord]:
         """Return the workers of all queues."""
         found: list[WorkerRecord] = []
@@ -234,8 +259,8 @@ class Office:
                 return await self.executor.why(record.id)
             except NotFoundError:
                 return None
-        standing = await self._stores[record.queue].explain(record.id)
-        return None if standing is None else explain(standing)
+        position = await self._stores[record.queue].explain(record.id)
+        return None if position is None else explain(position)
 
     async def limit_usage(self) -> Sequence[LimitUsage]:
         """Return the usage of limits, as far as the workers report them."""
@@ -246,7 +271,7 @@ class Office:
         return gauges_of(limits, known.values())
 
 
-async def _check_made(store: Any, name: str) -> None:
+async def _check_exists(store: Any, name: str) -> None:
     """Refuse the URL of a store that does not exist, so that a page does not create one.
 
     Raises:

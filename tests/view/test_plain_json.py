@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from lionpride.core import Unset
 from lionpride.errors import ExecutionError
 from lionpride.model.serialization.codec import encode
-from lionpride.view.untagged import untagged
+from lionpride.view.plain_json import plain_json
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ from lionpride.view.untagged import untagged
     ],
 )
 def test_each_type_has_a_plain_form(value: Any, plain: Any) -> None:
-    found = untagged(encode(value))
+    found = plain_json(encode(value))
     if isinstance(value, ExecutionError):
         found = {name: found[name] for name in plain}
     assert found == plain
@@ -54,7 +54,7 @@ def test_each_type_has_a_plain_form(value: Any, plain: Any) -> None:
 
 
 def test_a_very_large_integer_can_be_written() -> None:
-    json.dumps(untagged(encode(10**5000)))
+    json.dumps(plain_json(encode(10**5000)))
 
 
 @pytest.mark.parametrize(
@@ -63,4 +63,4 @@ def test_a_very_large_integer_can_be_written() -> None:
      {"$repr": {}}, {"$complex": [1]}, {"$later": 1}],
 )  # fmt: skip
 def test_data_that_only_looks_like_a_tag_stays_as_it_is(data: Any) -> None:
-    assert untagged(data) == data
+    assert plain_json(data) == data
