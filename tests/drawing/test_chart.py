@@ -20,7 +20,7 @@ def test_a_span_takes_the_lowest_lane_that_is_free():
     assert lanes_of(*spans) == [(0, 0), (0, 1), (1, 2), (2, 0), (4, 1)]
 
 
-def test_one_that_starts_when_another_ends_takes_its_lane():
+def test_a_span_that_starts_when_another_ends_takes_its_lane():
     assert lanes_of(ran(0, 0, 1), ran(0, 1, 1), ran(0, 1, 2)) == [(0, 0), (1, 0), (1, 0)]
 
 
@@ -35,11 +35,11 @@ def test_no_two_spans_of_a_lane_overlap():
         assert all(a.end == b.free_since for a, b in itertools.pairwise(bars))
 
 
-def test_what_still_runs_keeps_its_lane_until_the_end():
+def test_a_running_span_keeps_its_lane_until_the_end():
     assert lanes_of(Span(0, 0, None, "processing"), ran(0, 5, 6)) == [(0, 0), (5, 1)]
 
 
-def test_what_never_ran_has_no_bar():
+def test_a_span_that_never_ran_has_no_bar():
     assert lanes_of(Span(0, None, 3, "aborted"), Span(0, None, None, "pending")) == []
 
 
@@ -58,11 +58,11 @@ def test_ticks_are_round(seconds, step):
     assert tick_step(seconds) == pytest.approx(step)
 
 
-def test_any_length_of_time_has_a_dozen_ticks_at_most():
+def test_any_length_of_time_has_at_most_a_dozen_ticks():
     assert all(4 <= 10**n / tick_step(10**n) <= 12 for n in range(-6, 9))
 
 
-def test_depth_counts_those_that_have_arrived_and_not_started():
+def test_depth_counts_events_that_have_arrived_and_not_started():
     spans = [
         ran(0, 0, 2),
         ran(0, 2, 3),
@@ -72,14 +72,14 @@ def test_depth_counts_those_that_have_arrived_and_not_started():
     assert Chart(spans).depth() == [(0, 1), (1, 2), (2, 1), (3, 2), (4, 1)]
 
 
-def test_an_attempt_that_went_back_is_not_another_event():
+def test_a_retried_attempt_is_not_another_event():
     chart = Chart([ran(0, 0, 1, "pending"), ran(1, 2, 3)])
     assert (chart.events, chart.settled) == (1, 1)
     assert chart.counts == {RETRIED: 1, "completed": 1}
     assert chart.waits == [0, 1]
 
 
-def test_what_is_left_is_not_settled():
+def test_pending_and_running_events_are_not_settled():
     chart = Chart([ran(0, 0, 1), Span(0, None, None, "pending"), Span(0, 1, None, "processing")])
     assert (chart.events, chart.settled, chart.seconds) == (3, 1, 1)
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from web.kit import looking, needs_browser
+from web.kit import browser_tab, needs_browser
 
 from lionpride.drawing.chart import Span
 from lionpride.drawing.notebook import Picture, html_of
@@ -55,7 +55,7 @@ def shown() -> str:
     ],
 )
 async def test_the_picture_is_legible(scheme: Any, root: str, body: str, dark: bool) -> None:
-    async with looking(color_scheme=scheme) as tab:
+    async with browser_tab(color_scheme=scheme) as tab:
         await tab.set_content(f"<!doctype html><html {root}><body {body}>{shown()}</body></html>")
         found = await tab.evaluate(CONTRASTS)
     assert found["dark"] is dark

@@ -28,7 +28,7 @@ class Jobs(Processor):
     event_type = Job
 
 
-class Desk(Executor):
+class JobExecutor(Executor):
     processor_type = Jobs
 
 
@@ -40,13 +40,13 @@ def bars(svg: str) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-async def test_an_executor_draws_what_it_ran(kind: str, tmp_path: Path) -> None:
-    desk = Desk(store=None if kind == "memory" else f"sqlite:///{tmp_path / 'run.db'}")
-    async with desk:
-        await desk.append_many([Job(name=f"n{n}") for n in range(5)])
-        await desk.append(Job(name="bad", ends="badly"), retry=Retry(attempts=2, backoff=0.0))
-        await desk.join()
-        picture = desk.timeline("what ran")
+async def test_an_executor_draws_the_events_that_it_ran(kind: str, tmp_path: Path) -> None:
+    executor = JobExecutor(store=None if kind == "memory" else f"sqlite:///{tmp_path / 'run.db'}")
+    async with executor:
+        await executor.append_many([Job(name=f"n{n}") for n in range(5)])
+        await executor.append(Job(name="bad", ends="badly"), retry=Retry(attempts=2, backoff=0.0))
+        await executor.join()
+        picture = executor.timeline("what ran")
         shown = bars(picture.svg)
         assert [text.partition("\n")[0] for text in shown if "completed" in text] == [
             f"n{n}" for n in range(5)
@@ -57,49 +57,52 @@ async def test_an_executor_draws_what_it_ran(kind: str, tmp_path: Path) -> None:
         assert "characters of SVG" in repr(picture)
         picture.save(str(tmp_path / "run.svg"))
         assert (tmp_path / "run.svg").read_text() == picture.svg
-        html = desk._repr_html_()
+        html = executor._repr_html_()
     assert "a-secret" not in html
     assert "<b>5</b> completed" in html
     assert "<b>1</b> failed" in html
     assert "<svg" in html
-    assert "<strong>Desk</strong>" in html
+    assert "<strong>JobExecutor</strong>" in html
 
 
 def test_a_picture_is_named_for_its_executor() -> None:
-    for executor, named in ((Desk(), "Desk"), (Desk(name="orders"), "Desk orders")):
+    for executor, named in (
+        (JobExecutor(), "JobExecutor"),
+        (JobExecutor(name="orders"), "JobExecutor orders"),
+    ):
         title = ET.fromstring(executor.timeline().svg)[0].text
         assert title == named
         assert f"<strong>{named}</strong>" in executor._repr_html_()
-    assert "executor_states" not in Desk().states._repr_html_()
-    assert "orders" in Desk(name="orders").states._repr_html_()
+    assert "executor_states" not in JobExecutor().states._repr_html_()
+    assert "orders" in JobExecutor(name="orders").states._repr_html_()
 
 
-async def test_nothing_starts_before_it_was_made() -> None:
-    desk = Desk()
-    async with desk:
-        events = await desk.append_many([Job(name=str(n)) for n in range(3)])
-        await desk.join()
-    html = desk.states._repr_html_()  # outside of its loop, or without one, it is the same
+async def test_no_bar_starts_before_its_event_was_created() -> None:
+    executor = JobExecutor()
+    async with executor:
+        events = await executor.append_many([Job(name=str(n)) for n in range(3)])
+        await executor.join()
+    html = executor.states._repr_html_()  # outside of its loop, or without one, it is the same
     assert html.count("waited") == len(events)
     assert not re.search(r"waited -", html)
 
 
-def test_texts_are_no_markup() -> None:
+def test_texts_are_escaped() -> None:
     flow: Any = Flow([Job(name=EVIL)], name=EVIL)
     html = flow._repr_html_()
     assert "<script" not in html
     assert "&lt;script&gt;" in html
 
 
-def test_a_flow_of_other_things_is_counted_by_class() -> None:
+def test_a_flow_of_other_elements_is_counted_by_class() -> None:
     flow: Any = Flow([Element(), Element()], [Progression(name="p")], name="things")
     html = flow._repr_html_()
     assert "<b>2</b> Element" in html
     assert "<svg" not in html
-    assert "0 events" in Desk()._repr_html_()
+    assert "0 events" in JobExecutor()._repr_html_()
 
 
-def test_what_was_read_back_draws_the_attempts_that_are_on_record() -> None:
+def test_events_read_from_json_draw_their_recorded_attempts() -> None:
     job = Job(name="old")
     data = job.to_dict("json")
     began = job.created_timestamp + 1.0

@@ -18,7 +18,7 @@ def of_class(root: ET.Element, name: str) -> list[ET.Element]:
     return [each for each in root.iter() if name in each.get("class", "").split()]
 
 
-def test_a_column_stands_where_its_time_is_and_is_as_high_as_its_parts() -> None:
+def test_a_column_is_at_its_time_and_as_high_as_its_parts() -> None:
     moments = [
         (100.0, [("s-good", 2.0), ("s-bad", 0.0)]),
         (150.0, [("s-good", 1.0), ("s-bad", 3.0)]),
@@ -33,14 +33,14 @@ def test_a_column_stands_where_its_time_is_and_is_as_high_as_its_parts() -> None
     assert said == ["100 <s>: 2 good", "150 <s>: 1 good, 3 bad"]
 
 
-def test_a_line_is_broken_where_nothing_is_known() -> None:
+def test_a_line_is_broken_where_a_value_is_missing() -> None:
     points = [(100.0, 1.0), (120.0, 2.0), (140.0, None), (160.0, 4.0)]
     chart = parsed(lines([("p50", points), ("p95", [])], AXIS, "waits", unit="{:g}".format))
     (line,) = of_class(chart, "line")
     assert line.get("d") == "M0.00 75.00h.4L20.00 50.00M60.00 0.00h.4"
 
 
-def test_a_bar_is_cut_at_the_edges_and_leads_somewhere() -> None:
+def test_a_bar_is_cut_at_the_edges_and_has_a_link() -> None:
     bars = [
         Block(90.0, 110.0, 0, "s-a", "<one>", "/1?a&b"),
         Block(150.0, 900.0, 2, "s-b", "two", "/2"),

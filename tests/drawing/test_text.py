@@ -86,7 +86,7 @@ def test_plural():
     assert [plural(n, "event") for n in (0, 1, 1790)] == ["0 events", "1 event", "1,790 events"]
 
 
-def test_one_line_drops_what_a_terminal_would_obey():
+def test_one_line_drops_control_characters():
     assert one_line("a\n  b\t\x1b[31mc\x07") == "a b [31mc"
 
 
@@ -118,17 +118,17 @@ def test_the_width_of_a_text_depends_on_its_letters_and_their_size():
         ("/", "", ""),
     ],
 )
-def test_what_fits_is_the_whole_or_the_end_of_a_path(text, room, drawn):
+def test_fitting_returns_the_text_or_the_end_of_a_path(text, room, drawn):
     assert fitting(text, text_width(room, 11), 11) == drawn
 
 
-def test_what_fits_never_is_too_wide():
+def test_fitting_text_is_never_too_wide():
     text = "some/folder/with/a_rather_long_name_of_a_file.jsonl"
     for width in range(0, 400, 7):
         assert text_width(fitting(text, width, 11), 11) <= width
 
 
-def test_trouble_says_where_what_and_why_in_one_line():
+def test_trouble_names_place_class_and_message_in_one_line():
     def fail(error):
         raise error
 
@@ -140,7 +140,7 @@ def test_trouble_says_where_what_and_why_in_one_line():
     assert len(trouble(ValueError("x" * 10_000))) == 300
 
 
-def test_trouble_in_a_library_is_placed_where_it_was_called():
+def test_trouble_in_a_library_has_the_line_of_the_caller():
     with pytest.raises(ConfigurationError) as ours:
         type("Bad", (Event,), {"__annotations__": {"status": str}, "__module__": __name__})
     with pytest.raises(ValueError, match="Expecting") as pythons:
@@ -149,12 +149,12 @@ def test_trouble_in_a_library_is_placed_where_it_was_called():
         assert trouble(caught.value).startswith("test_text.py line ")
 
 
-def test_trouble_with_a_syntax_is_placed_in_the_file_that_has_it():
+def test_a_syntax_error_has_the_line_in_its_file():
     with pytest.raises(SyntaxError) as caught:
         compile("x = 1\ndef (:", "some/job.py", "exec")
     assert trouble(caught.value).startswith("job.py line 2: SyntaxError: ")
 
 
-def test_columns_begin_or_end_in_one_line():
+def test_columns_are_aligned_left_or_right():
     assert columns([["a", "b"], ["long", "1,000"]], {1}) == ["a         b", "long  1,000"]
     assert columns([["a", ""]]) == ["a"]

@@ -60,7 +60,7 @@ def test_a_bar_has_the_place_and_the_colour_of_its_span():
     assert float(third.get("width")) == pytest.approx(2 * float(first.get("width")), abs=1.5)
 
 
-def test_title_figures_and_legend_are_written_out():
+def test_title_statistics_and_legend_are_written():
     words = texts(parsed([*a_run(50, 4), Span(0, None, 1, "aborted")], "job.py:Resize"))
     assert words[0] == "job.py:Resize"
     assert "51 events" in words[1]
@@ -96,12 +96,12 @@ def test_a_wait_while_the_slot_is_free_is_a_thin_line():
     assert len(lines) == 1
 
 
-def test_the_picture_refers_to_nothing_outside_and_has_no_script():
+def test_the_picture_has_no_external_reference_and_no_script():
     text = draw(a_run(50, 4), "x").replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"https?:|href|<script|url\(|@import|<image|on\w+=", text)
 
 
-def test_any_text_is_safe_to_draw():
+def test_any_text_can_be_drawn():
     nasty = '</text><script>alert("1")</script>\x00\x1b\ud800&'
     root = parsed([Span(0, 0, 1, "completed", nasty)], nasty)
     assert not list(root.iter(f"{SVG}script"))
@@ -124,7 +124,7 @@ def test_the_same_records_give_the_same_picture():
     ],
     ids=["empty", "left", "instant", "cut off", "short", "long"],
 )
-def test_the_edges_of_what_can_happen_are_drawn(spans):
+def test_unusual_runs_are_drawn(spans):
     text = draw(spans, "edge")
     ET.fromstring(text)
     assert "nan" not in text
@@ -135,7 +135,7 @@ def test_the_edges_of_what_can_happen_are_drawn(spans):
     ("label", "drawn"),
     [("short.py", "short.py"), ("n" * 99 + "/name.py", "name.py"), ("n" * 99, None)],
 )
-def test_a_bar_has_as_much_of_its_label_as_it_has_room_for(label, drawn):
+def test_a_bar_has_as_much_of_its_label_as_fits(label, drawn):
     spans = [Span(0, 0, 1, "completed", label), *[Span(0, i, i + 1, "completed") for i in range(9)]]
     inside = [node.text for node in parsed(spans).iter(f"{SVG}text") if node.get("pointer-events")]
     assert inside == ([] if drawn is None else [drawn])
@@ -145,6 +145,6 @@ def test_every_kind_has_a_colour_of_its_own():
     assert len(set(COLOURS.values())) == len(COLOURS)
 
 
-def test_a_run_in_which_nothing_waited_says_so():
+def test_a_run_without_waiting_events_has_a_note():
     assert "no event had to wait in the queue" in texts(parsed([Span(0, 0, 1, "completed")]))
     assert "waiting in the queue" in texts(parsed([Span(0, 0.5, 1, "completed")]))

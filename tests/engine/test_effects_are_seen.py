@@ -127,13 +127,13 @@ def doing(worker: Any) -> str:
         return "gone" if not worker.alive else "not known"
     if worker.about.stopped:
         return "stopping"
-    return "paused" if worker.about.paused else "at work"
+    return "paused" if worker.about.paused else "running"
 
 
 async def in_the_workers_of_the_page(executor: Executor, event: Job) -> tuple[str, ...]:
     async with client(app(executor)) as page:
         text = (await page.get("/workers")).text
-    return tuple(re.findall(r"</span>(at work|paused|stopping|gone)</span>", text))
+    return tuple(re.findall(r"</span>(running|paused|stopping|gone)</span>", text))
 
 
 async def in_paused(executor: Executor, event: Job) -> bool:
@@ -294,7 +294,7 @@ async def test_after_pause_and_resume(make: Make, ask: Ask) -> None:
     check, event = Check(executor, ask), Job(label="later")
     async with closed(executor):
         await executor.append(event, delay=3600)
-        truth = Truth(holds=("due",), workers=("at work",))
+        truth = Truth(holds=("due",), workers=("running",))
         async with executor:
             await check("entering", event, truth)
             for _ in range(TIMES):
@@ -348,7 +348,7 @@ async def test_after_stop_and_drain(make: Make, ask: Ask) -> None:
             running = await executor.append(Job(do=hold))
             await hold.has(1)
             waiting = await executor.append(Job(), delay=3600)
-            truth = Truth(holds=("due",), workers=("at work",))
+            truth = Truth(holds=("due",), workers=("running",))
             both = replace(truth, counts={"pending": 1, "processing": 1})
             await check("append", waiting, both)
             runs = replace(both, status="processing", holds=("running",))
@@ -376,11 +376,11 @@ async def test_after_result_and_join(make: Make, ask: Ask) -> None:
         for number in range(1, TIMES + 1):
             event = await executor.append(Job())
             await executor.result(event)
-            truth = Truth("completed", {"completed": number}, ("ended",), workers=("at work",))
+            truth = Truth("completed", {"completed": number}, ("ended",), workers=("running",))
             await check("result", event, truth)
         event = await executor.append(Job(do=sleeps(0.01)))
         await executor.join()
-        truth = Truth("completed", {"completed": TIMES + 1}, ("ended",), workers=("at work",))
+        truth = Truth("completed", {"completed": TIMES + 1}, ("ended",), workers=("running",))
         await check("join", event, truth)
         failing = await executor.append(Job(do=sleeps(3600)))
         while failing.status.value != "processing":

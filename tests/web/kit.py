@@ -1,4 +1,4 @@
-"""A page that is served, and a real browser that looks at it."""
+"""A page that is served, and a real browser that opens it."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ EVIL = "<script>window.stolen = 1</script><img src=x onerror='window.stolen = 1'
 
 
 class Job(Event):
-    """Ends as its fields say; ``hold`` keeps it until the gate of the test opens."""
+    """Finishes as its fields say; with ``hold`` it waits until the gate of the test opens."""
 
     retry: ClassVar = Retry(attempts=2, backoff=0.0, jitter=False)
     gate: ClassVar[asyncio.Event | None] = None
@@ -50,7 +50,7 @@ class Job(Event):
 
 
 class Talk(Job):
-    """Yields what the test puts into its line."""
+    """Yields the texts that the test puts into its queue."""
 
     line: ClassVar[asyncio.Queue[str] | None] = None
     streaming: bool = True
@@ -66,7 +66,7 @@ class Jobs(Processor):
     limits: ClassVar = (Limit("requests", 500, per=60), Limit("host", 3))
 
 
-class Desk(Executor):
+class JobExecutor(Executor):
     processor_type = Jobs
 
     def __init__(self, **how: Any) -> None:
@@ -75,7 +75,7 @@ class Desk(Executor):
 
 @asynccontextmanager
 async def served(page: Any, **config: Any) -> AsyncIterator[str]:
-    """The URL of a page, while it is served on this machine."""
+    """Serve a page on this machine, and yield its URL."""
     server = uvicorn.Server(
         uvicorn.Config(
             page, port=0, log_config=None, ws="none", timeout_graceful_shutdown=1, **config
@@ -94,8 +94,8 @@ async def served(page: Any, **config: Any) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def looking(**how: Any) -> AsyncIterator[Any]:
-    """A tab of a real browser; what its console says is an error, unless the test expects it."""
+async def browser_tab(**how: Any) -> AsyncIterator[Any]:
+    """Yield a tab of a real browser; an error in its console fails the test."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
@@ -115,8 +115,8 @@ async def looking(**how: Any) -> AsyncIterator[Any]:
             await browser.close()
 
 
-async def filled(desk: Desk) -> dict[str, Job]:
-    """A few events of every kind, run as far as they go."""
+async def filled(executor: JobExecutor) -> dict[str, Job]:
+    """Append events of every kind."""
     jobs = {
         "good": Job(name="good"),
         "bad": Job(name="bad", ends="badly"),
@@ -124,5 +124,5 @@ async def filled(desk: Desk) -> dict[str, Job]:
         "evil": Job(name=EVIL, ends="badly"),
     }
     for job in jobs.values():
-        await desk.append(job)
+        await executor.append(job)
     return jobs

@@ -1,4 +1,4 @@
-"""The page as a part of other applications, over whatever can be looked at."""
+"""The page as part of other applications, over every kind of source."""
 
 import asyncio
 from pathlib import Path
@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from stores.makers import postgres
 from web.asgi import client
-from web.kit import Desk, Job
+from web.kit import Job, JobExecutor
 
 from lionpride import Retry, web
 from lionpride.errors import ConfigurationError
@@ -19,10 +19,10 @@ from lionpride.stores.memory import MemoryStore
 from lionpride.stores.open import open_store
 
 
-async def test_it_can_be_mounted_anywhere() -> None:
-    desk = Desk()
-    job = await desk.append(Job(name="mounted"))
-    page = web.app(desk)
+async def test_the_page_can_be_mounted_below_any_path() -> None:
+    executor = JobExecutor()
+    job = await executor.append(Job(name="mounted"))
+    page = web.app(executor)
     outer = Starlette(routes=[Mount("/admin/jobs", page)])
     async with client(outer) as http:
         http.headers["authorization"] = f"Bearer {page.token}"
@@ -35,24 +35,24 @@ async def test_it_can_be_mounted_anywhere() -> None:
     await page.aclose()
 
 
-async def test_a_store_or_its_url_will_do(tmp_path: Path) -> None:
+async def test_the_source_may_be_a_store_or_its_url(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'run.db'}"
-    desk = Desk(store=url)
-    job = await desk.append(Job(name="kept"))
-    for source in (url, str(tmp_path / "run.db"), desk.store):
+    executor = JobExecutor(store=url)
+    job = await executor.append(Job(name="kept"))
+    for source in (url, str(tmp_path / "run.db"), executor.store):
         page = web.app(source)
         async with client(page) as http:
             assert str(job.id) in (await http.get("/events")).text
             assert "kept" in (await http.get(f"/events/{job.id}")).text
             assert (await http.get("/workers")).status_code == 200
         await page.aclose()
-    await desk.store.close()
+    await executor.store.close()
 
 
-async def test_a_database_will_do_too() -> None:
+async def test_the_source_may_be_a_database() -> None:
     store = postgres(time)
-    desk = Desk(store=store, queue=store.queue)
-    job = await desk.append(Job(name="on a server"))
+    executor = JobExecutor(store=store, queue=store.queue)
+    job = await executor.append(Job(name="on a server"))
     page = web.app(store)
     async with client(page) as http:
         assert str(job.id) in (await http.get("/events?status=pending")).text
@@ -63,7 +63,7 @@ async def test_a_database_will_do_too() -> None:
     await store.close()
 
 
-async def test_the_list_begins_before_it_is_counted() -> None:
+async def test_the_list_is_sent_before_the_events_are_counted() -> None:
     asked = asyncio.Event()
 
     class Slow(MemoryStore):
@@ -101,7 +101,7 @@ async def test_the_list_begins_before_it_is_counted() -> None:
     await page.aclose()
 
 
-async def test_a_store_that_does_not_answer_is_said_to(tmp_path: Path) -> None:
+async def test_a_store_that_does_not_answer_is_reported(tmp_path: Path) -> None:
     (tmp_path / "no.db").write_text("this is no database, and long enough to be looked at" * 9)
     page = web.app(str(tmp_path / "no.db"))
     async with client(page) as http:
@@ -113,7 +113,7 @@ async def test_a_store_that_does_not_answer_is_said_to(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["{path}", "sqlite:///{path}", "sqlite+aiosqlite:///{path}"])
-async def test_a_page_of_a_missing_file_makes_none(spelling: str, tmp_path: Path) -> None:
+async def test_a_page_of_a_missing_file_does_not_create_it(spelling: str, tmp_path: Path) -> None:
     path = tmp_path / "typo.db"
     page = web.app(spelling.format(path=path))
     async with client(page) as http:
@@ -123,11 +123,11 @@ async def test_a_page_of_a_missing_file_makes_none(spelling: str, tmp_path: Path
             assert "typo.db" in answer.text
             assert "no such file" in answer.text
         assert not list(tmp_path.iterdir())
-        desk = Desk(store=f"sqlite:///{path}")
-        job = await desk.append(Job())
+        executor = JobExecutor(store=f"sqlite:///{path}")
+        job = await executor.append(Job())
         assert str(job.id) in (await http.get("/events")).text
     await page.aclose()
-    await desk.store.close()
+    await executor.store.close()
 
 
 async def test_a_page_of_an_empty_file_leaves_it_empty(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ async def test_a_page_of_an_empty_file_leaves_it_empty(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-async def test_a_page_of_a_database_without_tables_makes_none() -> None:
+async def test_a_page_of_a_database_without_tables_does_not_create_them() -> None:
     url = url_of("postgres", Path())
     page = web.app(url)
     store: Any = open_store(url, queue="any", name="any")
@@ -154,17 +154,17 @@ async def test_a_page_of_a_database_without_tables_makes_none() -> None:
     await store.close()
 
 
-def test_anything_else_is_refused() -> None:
+def test_any_other_source_is_refused() -> None:
     with pytest.raises(ConfigurationError):
         web.app(object())  # type: ignore[arg-type]
 
 
 async def test_another_process_shows_the_traceback_of_each_attempt(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'run.db'}"
-    desk = Desk(store=url)
-    job = await desk.append(Job(name="bad", ends="badly"))
-    async with desk:
-        await desk.join()
+    executor = JobExecutor(store=url)
+    job = await executor.append(Job(name="bad", ends="badly"))
+    async with executor:
+        await executor.join()
     page = web.app(url)
     async with client(page) as http:
         text = (await http.get(f"/events/{job.id}")).text
@@ -175,10 +175,10 @@ async def test_another_process_shows_the_traceback_of_each_attempt(tmp_path: Pat
 
 async def test_a_success_at_the_third_attempt_is_shown_as_3_attempts(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'run.db'}"
-    desk = Desk(store=url)
-    job = await desk.append(Third(), retry=Retry(max_attempts=4, backoff=0.0))
-    async with desk:
-        await desk.join()
+    executor = JobExecutor(store=url)
+    job = await executor.append(Third(), retry=Retry(max_attempts=4, backoff=0.0))
+    async with executor:
+        await executor.join()
     page = web.app(url)
     async with client(page) as http:
         text = (await http.get(f"/events/{job.id}")).text

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from web.kit import Desk, served
+from web.kit import JobExecutor, served
 
 from lionpride import web
 from lionpride.web.connections import TimedProtocol
@@ -17,7 +17,7 @@ HALF = b"GET /healthz HTTP/1.1\r\nHost: local"
 
 
 class Quick(TimedProtocol):
-    patience = 0.2
+    request_timeout = 0.2
 
 
 def port_of(url: str) -> int:
@@ -42,18 +42,18 @@ async def closed(url: str, *sent: bytes) -> bytes:
 
 
 async def test_a_connection_that_sends_nothing_is_closed() -> None:
-    async with served(web.app(Desk()), http=Quick) as url:
+    async with served(web.app(JobExecutor()), http=Quick) as url:
         assert await closed(url) == b""
 
 
 async def test_a_connection_that_sends_half_a_request_is_closed() -> None:
-    async with served(web.app(Desk()), http=Quick, timeout_keep_alive=600) as url:
+    async with served(web.app(JobExecutor()), http=Quick, timeout_keep_alive=600) as url:
         assert await closed(url, HALF) == b""
         await closed(url, WHOLE, HALF)
 
 
 async def test_a_connection_that_sends_its_request_too_slowly_is_closed() -> None:
-    async with served(web.app(Desk()), http=Quick) as url:
+    async with served(web.app(JobExecutor()), http=Quick) as url:
         reader, writer = await connected(url)
         reading = asyncio.create_task(reader.read())
         writer.write(HALF)
@@ -67,8 +67,8 @@ async def test_a_connection_that_sends_its_request_too_slowly_is_closed() -> Non
         writer.close()
 
 
-async def test_many_silent_connections_keep_none_from_an_answer() -> None:
-    async with served(web.app(Desk()), http=Quick) as url:
+async def test_many_silent_connections_do_not_block_other_requests() -> None:
+    async with served(web.app(JobExecutor()), http=Quick) as url:
         silent = [asyncio.create_task(closed(url, HALF)) for _ in range(100)]
         reader, writer = await connected(url)
         writer.write(WHOLE)
@@ -77,7 +77,7 @@ async def test_many_silent_connections_keep_none_from_an_answer() -> None:
         writer.close()
 
 
-async def test_a_request_that_is_worked_on_is_not_cut_off() -> None:
+async def test_a_connection_with_a_request_in_progress_is_not_closed() -> None:
     gate = asyncio.Event()
 
     async def slow(scope: Any, receive: Any, send: Any) -> None:
@@ -98,9 +98,11 @@ async def test_a_request_that_is_worked_on_is_not_cut_off() -> None:
         writer.close()
 
 
-async def test_a_form_whose_end_does_not_come_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lionpride.web.actions.PATIENCE", 0.1)
-    page = web.app(Desk(), authorize=lambda _request, _what: True)
+async def test_an_incomplete_form_is_answered_with_a_timeout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lionpride.web.action_forms.FORM_TIMEOUT", 0.1)
+    page = web.app(JobExecutor(), authorize=lambda _request, _what: True)
     async with served(page, http=Quick) as url:
         head = b"POST /act HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf"
         assert (await closed(url, head)).startswith(b"HTTP/1.1 408")

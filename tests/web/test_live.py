@@ -1,19 +1,19 @@
-"""What is sent when something changes."""
+"""Notifications of changes."""
 
-from web.kit import Desk, Job
+from web.kit import Job, JobExecutor
 
 from lionpride.web.access import Access
-from lionpride.web.desk import Desk as Shown
+from lionpride.web.context import PageContext
 from lionpride.web.live import _changes
 
 
-async def test_a_word_for_each_change_and_an_end() -> None:
-    desk = Desk()
-    shown = Shown(desk, Access())
+async def test_a_message_is_sent_after_each_change_until_the_page_closes() -> None:
+    executor = JobExecutor()
+    shown = PageContext(executor, Access())
     said = _changes(shown)
     assert await anext(said) == "retry: 2000\n\n"
     first = await anext(said)
-    await desk.append(Job())
+    await executor.append(Job())
     second = await anext(said)
     assert first.startswith("data: ")
     assert second != first

@@ -1,24 +1,24 @@
-"""The page of a file that is removed while it is looked at."""
+"""The page of a file that is removed while it is displayed."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
 from web.asgi import client, token_of
-from web.kit import Desk, Job
+from web.kit import Job, JobExecutor
 
 from lionpride import web
 from lionpride.web.access import Access
-from lionpride.web.desk import Desk as Shown
+from lionpride.web.context import PageContext
 from lionpride.web.live import _changes
 
 
 @pytest.mark.parametrize("kind", ["executor", "url"])
-async def test_nothing_is_shown_or_done_of_a_removed_file(kind: str, tmp_path: Path) -> None:
+async def test_every_request_reports_that_the_file_was_removed(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "run.db"
-    desk = Desk(store=f"sqlite:///{path}")
-    job = await desk.append(Job())
-    source = desk if kind == "executor" else str(path)
+    executor = JobExecutor(store=f"sqlite:///{path}")
+    job = await executor.append(Job())
+    source = executor if kind == "executor" else str(path)
     page = web.app(source, authorize=lambda _request, _what: True)
     async with client(page) as http:
         token = token_of((await http.get(f"/act?do=cancel&id={job.id}")).text)
@@ -37,20 +37,20 @@ async def test_nothing_is_shown_or_done_of_a_removed_file(kind: str, tmp_path: P
         assert answer.status_code == 503
         assert "was removed" in answer.text
     await page.aclose()
-    await desk.store.close()
+    await executor.store.close()
 
 
-async def test_a_page_that_listens_is_told_of_the_trouble(tmp_path: Path) -> None:
+async def test_live_updates_report_that_the_store_is_unavailable(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
-    desk = Desk(store=f"sqlite:///{path}")
-    await desk.append(Job())
-    shown = Shown(str(path), Access())
+    executor = JobExecutor(store=f"sqlite:///{path}")
+    await executor.append(Job())
+    shown = PageContext(str(path), Access())
     said = _changes(shown)
     assert (await anext(said)).startswith("retry: ")
     assert (await anext(said)).startswith("data: ")
     elsewhere = path.rename(tmp_path / "elsewhere.db")
-    assert (await anext(said)).startswith("event: trouble\n")
+    assert (await anext(said)).startswith("event: unavailable\n")
     elsewhere.rename(path)
     assert (await anext(said)).startswith("data: ")
     await shown.close()
-    await desk.store.close()
+    await executor.store.close()

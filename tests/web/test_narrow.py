@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from web.kit import looking, needs_browser, served
+from web.kit import browser_tab, needs_browser, served
 
 from lionpride import web
 from lionpride.core import Event, Executor, Processor
@@ -50,7 +50,7 @@ async def test_the_overview_fits_on_a_phone(tmp_path: Path) -> None:
     await second.append(fetch())
     page = web.app(url, authorize=lambda _request, _what: True)
     how = {"viewport": {"width": 360, "height": 740}}
-    async with first, served(page) as where, looking(**how) as tab:
+    async with first, served(page) as where, browser_tab(**how) as tab:
         await first.append(fetch())
         await first.join()
         await first.append(fetch(wait=True))

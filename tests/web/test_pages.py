@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from web.kit import EVIL, Desk, Job, Talk, filled, looking, needs_browser, served
+from web.kit import EVIL, Job, JobExecutor, Talk, browser_tab, filled, needs_browser, served
 
 from lionpride import web
 from lionpride.core import EventStatus
@@ -13,24 +13,24 @@ from lionpride.core import EventStatus
 pytestmark = [needs_browser, pytest.mark.guard(90)]
 
 
-def everybody(request: Any, what: str) -> bool:
+def permit(request: Any, what: str) -> bool:
     return True
 
 
-def desk_over(kind: str, folder: Path) -> Desk:
+def make_executor(kind: str, folder: Path) -> JobExecutor:
     Job.gate, Talk.line = asyncio.Event(), asyncio.Queue()
-    return Desk(store=None if kind == "memory" else f"sqlite:///{folder / 'run.db'}")
+    return JobExecutor(store=None if kind == "memory" else f"sqlite:///{folder / 'run.db'}")
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-async def test_every_view_says_what_there_is(kind: str, tmp_path: Path) -> None:
-    desk = desk_over(kind, tmp_path)
-    page = web.app(desk, authorize=everybody, name="jobs")
-    async with served(page) as url, desk, looking() as tab:
+async def test_every_view_shows_the_events_in_their_states(kind: str, tmp_path: Path) -> None:
+    executor = make_executor(kind, tmp_path)
+    page = web.app(executor, authorize=permit, name="jobs")
+    async with served(page) as url, executor, browser_tab() as tab:
         await tab.goto(url)
-        jobs = await filled(desk)
-        await desk.join()
-        await desk.append(Job(name="held", hold=True))
+        jobs = await filled(executor)
+        await executor.join()
+        await executor.append(Job(name="held", hold=True))
 
         await tab.wait_for_selector("#running >> text=holding held")
         assert await tab.inner_text(".tile.s-failed .number") == "2"
@@ -65,17 +65,17 @@ async def test_every_view_says_what_there_is(kind: str, tmp_path: Path) -> None:
         assert "a-hidden-password" not in await tab.content()
 
         await tab.click("nav >> text=Workers")
-        assert "at work" in await tab.inner_text("#workers")
+        assert "running" in await tab.inner_text("#workers")
         await tab.click("#workers td a")
         assert "holding held" in await tab.inner_text("#progress")
         Job.gate.set()
         await tab.wait_for_selector("#response >> text=held")
 
 
-async def test_chunks_arrive_while_one_looks(tmp_path: Path) -> None:
-    desk = desk_over("memory", tmp_path)
-    async with served(web.app(desk, authorize=everybody)) as url, desk, looking() as tab:
-        talk = await desk.append(Talk(name="talk"))
+async def test_chunks_appear_while_the_event_is_running(tmp_path: Path) -> None:
+    executor = make_executor("memory", tmp_path)
+    async with served(web.app(executor, authorize=permit)) as url, executor, browser_tab() as tab:
+        talk = await executor.append(Talk(name="talk"))
         await tab.goto(f"{url}/events/{talk.id}")
         for chunk in ("good", "morning", EVIL):
             Talk.line.put_nowait(chunk)
@@ -87,18 +87,20 @@ async def test_chunks_arrive_while_one_looks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-async def test_every_action_asks_first_and_says_how_many(kind: str, tmp_path: Path) -> None:
-    desk = desk_over(kind, tmp_path)
-    async with served(web.app(desk, authorize=everybody)) as url, desk, looking() as tab:
-        jobs = await filled(desk)
-        await desk.join()
+async def test_every_action_asks_for_confirmation_with_the_number_of_events(
+    kind: str, tmp_path: Path
+) -> None:
+    executor = make_executor(kind, tmp_path)
+    async with served(web.app(executor, authorize=permit)) as url, executor, browser_tab() as tab:
+        jobs = await filled(executor)
+        await executor.join()
 
         await tab.goto(f"{url}/events/{jobs['bad'].id}")
         await tab.click("#retry")
         assert await tab.inner_text("#confirm") == "Retry 1 event"
         await tab.click("#confirm")
         await tab.wait_for_selector("text=1 event is pending again")
-        await desk.join()
+        await executor.join()
         assert jobs["bad"].execution.attempt == 4
 
         await tab.goto(f"{url}/events?status=failed")
@@ -106,15 +108,15 @@ async def test_every_action_asks_first_and_says_how_many(kind: str, tmp_path: Pa
         assert "Retry 2 events?" in await tab.inner_text("h1")
         await tab.click("#confirm")
         await tab.wait_for_selector("text=2 events are pending again")
-        await desk.join()
+        await executor.join()
         assert jobs["evil"].execution.attempt == 4
 
         await tab.goto(url)
         await tab.click("text=Pause…")
         await tab.click("#confirm")
         await tab.wait_for_selector(".chip >> text=Paused")
-        assert desk.paused
-        more = await desk.append_many([Job(name="one"), Job(name="two")])
+        assert executor.paused
+        more = await executor.append_many([Job(name="one"), Job(name="two")])
         await tab.goto(f"{url}/events?status=pending")
         await tab.click("#cancel-all")
         assert await tab.inner_text("#confirm") == "Cancel 2 events"
@@ -124,32 +126,36 @@ async def test_every_action_asks_first_and_says_how_many(kind: str, tmp_path: Pa
         await tab.click("text=Resume…")
         await tab.click("#confirm")
         await tab.wait_for_selector("text=Pause…")
-        assert not desk.paused
+        assert not executor.paused
 
         await tab.click("[aria-label='Change the limit requests']")
         await tab.fill("[name=amount]", "77")
         await tab.click("#confirm")
         await tab.wait_for_selector("#limits >> text=of 77")
-        assert desk.limits["requests"].amount == 77
+        assert executor.limits["requests"].amount == 77
 
 
-async def test_a_page_goes_on_by_asking_where_no_stream_comes_through(tmp_path: Path) -> None:
-    desk = desk_over("memory", tmp_path)
-    async with served(web.app(desk, authorize=everybody)) as url, desk, looking() as tab:
+async def test_the_page_polls_if_server_sent_events_are_blocked(tmp_path: Path) -> None:
+    executor = make_executor("memory", tmp_path)
+    async with served(web.app(executor, authorize=permit)) as url, executor, browser_tab() as tab:
         await tab.route("**/live", lambda route: route.fulfill(status=204))
         await tab.goto(url)
         await tab.wait_for_selector("#live >> text=Polling")
-        await filled(desk)
+        await filled(executor)
         await tab.wait_for_selector(".tile.s-failed >> text=2")
         await tab.click("#live")
         assert await tab.inner_text("#live") == "Paused"
 
 
-async def test_what_is_looked_at_is_no_code(tmp_path: Path) -> None:
-    desk = desk_over("sqlite", tmp_path)
-    async with served(web.app(desk, authorize=everybody, name=EVIL)) as url, desk, looking() as tab:
-        jobs = await filled(desk)
-        await desk.join()
+async def test_data_of_events_is_not_run_as_code(tmp_path: Path) -> None:
+    executor = make_executor("sqlite", tmp_path)
+    async with (
+        served(web.app(executor, authorize=permit, name=EVIL)) as url,
+        executor,
+        browser_tab() as tab,
+    ):
+        jobs = await filled(executor)
+        await executor.join()
         places = ["", "timeline", "events", f"events/{jobs['evil'].id}", "workers"]
         for path in [*places, f"events?q={EVIL}&kind={EVIL}&queue={EVIL}", f"events?done={EVIL}"]:
             await tab.goto(f"{url}/{path}")
@@ -160,16 +166,22 @@ async def test_what_is_looked_at_is_no_code(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("scheme", "width"), [("light", 1280), ("dark", 360)], ids=["light and wide", "dark and narrow"]
 )
-async def test_no_view_has_a_serious_barrier(scheme: Any, width: int, tmp_path: Path) -> None:
+async def test_no_view_has_a_serious_accessibility_problem(
+    scheme: Any, width: int, tmp_path: Path
+) -> None:
     from axe_playwright_python.async_playwright import Axe
 
-    desk = desk_over("memory", tmp_path)
+    executor = make_executor("memory", tmp_path)
     how = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}}
-    async with served(web.app(desk, authorize=everybody)) as url, desk, looking(**how) as tab:
-        jobs = await filled(desk)
-        await desk.join()
-        await desk.append(Job(name="held", hold=True))
-        talk = await desk.append(Talk(name="talk"))
+    async with (
+        served(web.app(executor, authorize=permit)) as url,
+        executor,
+        browser_tab(**how) as tab,
+    ):
+        jobs = await filled(executor)
+        await executor.join()
+        await executor.append(Job(name="held", hold=True))
+        talk = await executor.append(Talk(name="talk"))
         Talk.line.put_nowait("a word")
         paths = ["", "timeline", "events", "workers", "act?do=retry", "act?do=limit&limit=host"]
         paths += [f"events/{each.id}" for each in (jobs["evil"], talk)]
@@ -184,12 +196,12 @@ async def test_no_view_has_a_serious_barrier(scheme: Any, width: int, tmp_path: 
         Talk.line.put_nowait("")
 
 
-async def test_it_can_be_used_by_keys_alone(tmp_path: Path) -> None:
-    desk = desk_over("memory", tmp_path)
-    async with served(web.app(desk, authorize=everybody)) as url, desk, looking() as tab:
+async def test_the_page_can_be_used_with_the_keyboard_alone(tmp_path: Path) -> None:
+    executor = make_executor("memory", tmp_path)
+    async with served(web.app(executor, authorize=permit)) as url, executor, browser_tab() as tab:
         await tab.goto(f"{url}/timeline")
-        jobs = await filled(desk)
-        await desk.join()
+        jobs = await filled(executor)
+        await executor.join()
         await tab.wait_for_selector(".bar.s-failed")
         await tab.keyboard.press("Tab")
         assert await tab.evaluate("document.activeElement.className") == "skip"

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Mount, Route
 from web.asgi import client, token_of
-from web.kit import Desk, Job, looking, needs_browser, served
+from web.kit import Job, JobExecutor, browser_tab, needs_browser, served
 
 from lionpride import web
 from lionpride.core import Event, EventStatus, Executor, Processor
@@ -23,14 +23,14 @@ SECRET = "a secret of all processes"
 PROBES = ("/healthz", "/metrics")
 
 
-def everybody(request: Any, what: str) -> bool:
+def permit(request: Any, what: str) -> bool:
     return True
 
 
 async def test_without_its_token_a_page_shows_nothing() -> None:
-    desk = Desk()
-    job = await desk.append(Job(name="not for everybody"))
-    page = web.app(desk)
+    executor = JobExecutor()
+    job = await executor.append(Job(name="not for permit"))
+    page = web.app(executor)
     async with client(page, token=False) as http:
         for path in ("/", "/events", f"/events/{job.id}", "/static/page.js", "/live", "/version"):
             answer = await http.get(path)
@@ -42,8 +42,8 @@ async def test_without_its_token_a_page_shows_nothing() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "x", "é", " ", "{token}x", "{short}"])
-async def test_a_wrong_token_is_refused_however_it_is_sent(wrong: str) -> None:
-    page = web.app(Desk())
+async def test_a_wrong_token_is_refused_in_every_place(wrong: str) -> None:
+    page = web.app(JobExecutor())
     wrong = wrong.format(token=page.token, short=page.token[:-1])
     async with client(page, token=False) as http:
         answer = await http.get("/events", params={"token": wrong})
@@ -58,7 +58,7 @@ async def test_a_wrong_token_is_refused_however_it_is_sent(wrong: str) -> None:
 
 
 async def test_a_browser_exchanges_the_token_for_a_cookie() -> None:
-    page = web.app(Desk())
+    page = web.app(JobExecutor())
     async with client(page, host="127.0.0.1:8321", token=False) as http:
         query = {"status": "failed", "token": page.token, "q": "a & b"}
         answer = await http.get("/events", params=query)
@@ -75,8 +75,8 @@ async def test_a_browser_exchanges_the_token_for_a_cookie() -> None:
         assert "a &amp; b" in answer.text
 
 
-async def test_the_cookie_of_another_page_opens_nothing() -> None:
-    one, other = web.app(Desk()), web.app(Desk())
+async def test_the_cookie_of_another_page_is_refused() -> None:
+    one, other = web.app(JobExecutor()), web.app(JobExecutor())
     async with client(one, token=False) as http:
         await http.get("/", params={"token": one.token})
         cookies = dict(http.cookies)
@@ -90,7 +90,7 @@ async def test_the_cookie_of_another_page_opens_nothing() -> None:
 
 @pytest.mark.parametrize("path", ["//evil.example/", "/\\evil.example", "/%5cevil.example"])
 async def test_the_redirect_stays_on_this_page(path: str) -> None:
-    page = web.app(Desk())
+    page = web.app(JobExecutor())
     sent: list[Any] = []
     scope = {
         "type": "http",
@@ -115,8 +115,8 @@ async def test_the_redirect_stays_on_this_page(path: str) -> None:
     assert not location.startswith(("//", "/\\"))
 
 
-async def test_a_mounted_page_keeps_its_cookie_to_itself() -> None:
-    page = web.app(Desk())
+async def test_the_cookie_of_a_mounted_page_is_limited_to_its_path() -> None:
+    page = web.app(JobExecutor())
     async with client(Starlette(routes=[Mount("/admin/jobs", page)])) as http:
         answer = await http.get("/admin/jobs/events", params={"token": page.token})
         assert answer.headers["location"] == "/admin/jobs/events"
@@ -124,8 +124,8 @@ async def test_a_mounted_page_keeps_its_cookie_to_itself() -> None:
         assert (await http.get("/admin/jobs/events")).status_code == 200
 
 
-async def test_the_token_opens_nothing_from_elsewhere() -> None:
-    page = web.app(Desk())
+async def test_the_token_is_refused_from_another_machine() -> None:
+    page = web.app(JobExecutor())
     places: list[dict[str, str]] = [
         {"peer": "10.0.0.7"},
         {"host": "evil.example"},
@@ -138,8 +138,8 @@ async def test_the_token_opens_nothing_from_elsewhere() -> None:
             assert "set-cookie" not in answer.headers
 
 
-async def test_the_whole_url_is_in_the_log_once(caplog: pytest.LogCaptureFixture) -> None:
-    page = web.app(Desk())
+async def test_the_url_with_the_token_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    page = web.app(JobExecutor())
     outer = Starlette(routes=[Mount("/jobs", page)])
     with caplog.at_level(logging.WARNING, "lionpride.web"):
         async with client(outer, host="evil.example:8000") as http:
@@ -155,9 +155,9 @@ async def test_the_whole_url_is_in_the_log_once(caplog: pytest.LogCaptureFixture
 
 
 async def test_a_script_with_the_token_may_look_and_not_act() -> None:
-    desk = Desk()
-    job = await desk.append(Job())
-    async with client(web.app(desk)) as http:
+    executor = JobExecutor()
+    job = await executor.append(Job())
+    async with client(web.app(executor)) as http:
         assert (await http.get("/events")).status_code == 200
         form = {"do": "cancel", "id": str(job.id)}
         assert (await http.post("/act", data=form)).status_code == 403
@@ -170,8 +170,8 @@ async def test_a_script_with_the_token_may_look_and_not_act() -> None:
 @pytest.mark.parametrize(
     "where", [{}, {"host": "10.0.0.3:8000", "peer": "10.0.0.7"}, {"host": "jobs.internal"}]
 )
-async def test_probes_need_no_token_and_answer_any_host(where: Any) -> None:
-    async with client(web.app(Desk()), token=False, **where) as http:
+async def test_probes_need_no_token_and_accept_any_host(where: Any) -> None:
+    async with client(web.app(JobExecutor()), token=False, **where) as http:
         for path in PROBES:
             for headers in ({}, {"x-forwarded-for": "10.0.0.9"}):
                 assert (await http.get(path, headers=headers)).status_code == 200, path
@@ -181,21 +181,21 @@ async def test_probes_need_no_token_and_answer_any_host(where: Any) -> None:
             assert (await http.get(path)).status_code in (401, 403), path
 
 
-async def test_probes_of_a_mounted_page_answer_too() -> None:
-    outer = Starlette(routes=[Mount("/jobs", web.app(Desk()))])
+async def test_probes_of_a_mounted_page_are_answered() -> None:
+    outer = Starlette(routes=[Mount("/jobs", web.app(JobExecutor()))])
     async with client(outer, host="jobs.internal", peer="10.0.0.7") as http:
         for path in PROBES:
             assert (await http.get(f"/jobs{path}")).status_code == 200
 
 
-async def test_a_hook_is_asked_about_probes() -> None:
+async def test_the_hook_is_called_for_probes() -> None:
     asked: list[str] = []
 
     def may(request: Any, what: str) -> bool:
         asked.append(what)
         return what == "probe" and request.headers.get("x-scraper") == "yes"
 
-    async with client(web.app(Desk(), authorize=may), host="jobs.example") as http:
+    async with client(web.app(JobExecutor(), authorize=may), host="jobs.example") as http:
         for path in PROBES:
             assert (await http.get(path)).status_code == 403
             assert (await http.get(path, headers={"x-scraper": "yes"})).status_code == 200
@@ -203,7 +203,7 @@ async def test_a_hook_is_asked_about_probes() -> None:
         assert (await http.get("/", headers={"x-scraper": "yes"})).status_code == 403
 
 
-async def test_probes_say_no_details_to_everybody(tmp_path: Any) -> None:
+async def test_probes_without_a_token_contain_no_details(tmp_path: Any) -> None:
     (tmp_path / "no.db").write_text("this is no database, and long enough to be looked at" * 9)
     page = web.app(str(tmp_path / "no.db"))
     async with client(page, token=False) as http:
@@ -236,7 +236,7 @@ class Mailer(Executor):
     processor_type = Mails
 
 
-async def test_metrics_name_no_key_of_a_limit_to_everybody() -> None:
+async def test_metrics_without_a_token_contain_no_keys_of_limits() -> None:
     mailer = Mailer()
     page = web.app(mailer)
     async with mailer:
@@ -250,7 +250,7 @@ async def test_metrics_name_no_key_of_a_limit_to_everybody() -> None:
             assert "ada@example.org" in (await http.get("/metrics")).text
 
 
-async def test_a_flood_of_metrics_does_not_reach_the_store() -> None:
+async def test_many_requests_for_metrics_are_answered_from_a_cache() -> None:
     asked: list[str] = []
 
     class Counting(MemoryStore):
@@ -275,9 +275,9 @@ async def test_a_flood_of_metrics_does_not_reach_the_store() -> None:
 
 
 async def test_processes_with_one_secret_accept_each_others_forms_and_cookies() -> None:
-    desk = Desk()
-    first, second = (web.app(desk, authorize=everybody, secret=SECRET) for _ in range(2))
-    job = await desk.append(Job())
+    executor = JobExecutor()
+    first, second = (web.app(executor, authorize=permit, secret=SECRET) for _ in range(2))
+    job = await executor.append(Job())
     async with client(first) as http:
         token = token_of((await http.get(f"/act?do=cancel&id={job.id}")).text)
         cookies = dict(http.cookies)
@@ -286,28 +286,28 @@ async def test_processes_with_one_secret_accept_each_others_forms_and_cookies() 
         form = {"do": "cancel", "id": str(job.id), "token": token}
         assert (await http.post("/act", data=form)).status_code == 303
     assert job.status is EventStatus.CANCELLED
-    one, other = (web.app(desk, secret=SECRET.encode()) for _ in range(2))
+    one, other = (web.app(executor, secret=SECRET.encode()) for _ in range(2))
     assert one.token == other.token
-    assert one.token != web.app(desk, secret=SECRET + "!").token
+    assert one.token != web.app(executor, secret=SECRET + "!").token
 
 
 async def test_a_form_of_another_process_is_refused_with_the_remedy() -> None:
-    desk = Desk()
-    async with client(web.app(desk, authorize=everybody)) as http:
+    executor = JobExecutor()
+    async with client(web.app(executor, authorize=permit)) as http:
         token = token_of((await http.get("/act?do=pause")).text)
         cookies = dict(http.cookies)
-    async with client(web.app(desk, authorize=everybody)) as http:
+    async with client(web.app(executor, authorize=permit)) as http:
         http.cookies.update(cookies)
         answer = await http.post("/act", data={"do": "pause", "token": token})
         assert answer.status_code == 403
         assert "secret" in answer.text
-    assert not desk.paused
+    assert not executor.paused
 
 
 @pytest.mark.parametrize("secret", ["", "short", b"fifteen bytes..", 7])
-def test_a_secret_is_long_enough(secret: Any) -> None:
+def test_a_secret_that_is_too_short_is_refused(secret: Any) -> None:
     with pytest.raises(ConfigurationError, match="secret"):
-        web.app(Desk(), secret=secret)
+        web.app(JobExecutor(), secret=secret)
 
 
 # -- in a browser ------------------------------------------------------------------------------
@@ -315,24 +315,24 @@ def test_a_secret_is_long_enough(secret: Any) -> None:
 
 @needs_browser
 @pytest.mark.guard(90)
-async def test_a_browser_that_comes_with_the_token_stays() -> None:
-    desk = Desk()
-    page = web.app(desk, name="jobs")
-    async with served(page) as url, desk, looking() as tab:
+async def test_a_browser_with_the_token_stays_logged_in() -> None:
+    executor = JobExecutor()
+    page = web.app(executor, name="jobs")
+    async with served(page) as url, executor, browser_tab() as tab:
         await tab.goto(f"{url}/events?status=pending&token={page.token}")
         assert tab.url == f"{url}/events?status=pending"
         await tab.click("nav >> text=Overview")
         await tab.wait_for_selector("#live >> text=Live")
-        await desk.append(Job(name="seen"))
+        await executor.append(Job(name="seen"))
         await tab.wait_for_selector(".tile.s-completed >> text=1")
         assert await tab.evaluate("document.cookie") == ""
 
 
 @needs_browser
 @pytest.mark.guard(90)
-async def test_a_link_on_another_site_can_carry_the_token() -> None:
-    desk = Desk()
-    page = web.app(desk)
+async def test_a_link_with_the_token_on_another_site_works() -> None:
+    executor = JobExecutor()
+    page = web.app(executor)
     here = {"url": ""}
 
     async def elsewhere(request: Any) -> HTMLResponse:
@@ -340,15 +340,15 @@ async def test_a_link_on_another_site_can_carry_the_token() -> None:
         return HTMLResponse(f'<link rel="icon" href="data:,">{link}')
 
     other = Starlette(routes=[Route("/", elsewhere)])
-    async with served(page) as here["url"], served(other) as there, looking() as tab:
+    async with served(page) as here["url"], served(other) as there, browser_tab() as tab:
         await tab.goto(there.replace("127.0.0.1", "localhost"), wait_until="domcontentloaded")
         await tab.click("text=the page")
         await tab.wait_for_selector("#total")
         assert tab.url == f"{here['url']}/events"
 
 
-async def test_a_real_server_refuses_what_a_default_proxy_forwards() -> None:
-    page = web.app(Desk())
+async def test_a_real_server_refuses_requests_forwarded_by_a_default_proxy() -> None:
+    page = web.app(JobExecutor())
     async with served(page) as url, httpx.AsyncClient() as http:
         as_nginx_does = {"host": url.removeprefix("http://"), "connection": "close"}
         answer = await http.get(f"{url}/events", headers=as_nginx_does)

@@ -11,7 +11,7 @@ from lionpride.core import EventStatus
 from lionpride.errors import OperationError
 
 
-async def test_the_page_says_what_a_worker_cannot_read(tmp_path: Path) -> None:
+async def test_the_page_shows_the_events_that_a_worker_cannot_read(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'run.db'}"
     await fill(url, 3)
     old, executor = release(), Plain(store=url, queue="q")

@@ -68,11 +68,11 @@ async def _serve(place: Place, listening: socket.socket, act: bool) -> None:
     from ..web.access import Access  # late: the same
     from ..web.app import gate_of  # late: the same
     from ..web.connections import TimedProtocol  # late: the same
-    from ..web.desk import Desk  # late: the same
+    from ..web.context import PageContext  # late: the same
 
     await place.wait_for_server()
     await place.check_made()
-    page = gate_of(Desk(place.url, Access(acts=act, announced=True)))
+    page = gate_of(PageContext(place.url, Access(may_act=act, url_is_known=True)))
     config = uvicorn.Config(
         page,
         http=TimedProtocol,

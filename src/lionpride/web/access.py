@@ -51,12 +51,12 @@ _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real
 _HOST: Final = re.compile(
     r"(?P<name>\[(?P<ip6>[0-9A-Fa-f:.]+)\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::(?P<port>[0-9]{0,5}))?"
 )
-_GO_ON: Final = (
+_REDIRECT_PAGE: Final = (
     '<!doctype html><title>lionpride</title><link rel="icon" href="data:,">'
     '<meta http-equiv="refresh" content="0;url={url}"><a href="{url}">Go on</a>'
 )
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_SHORTEST: Final = 16
+_MIN_SECRET: Final = 16
 
 
 class Access:
@@ -72,8 +72,8 @@ class Access:
         authorize: The hook; it replaces the rules above.
         secret: The key of tokens and forms, for processes that serve one page together. None: a
             random key, which lives as long as this object.
-        acts: True if a request with the token may also act.
-        announced: True if the URL with the token is known already; otherwise it is logged at the
+        may_act: True if a request with the token may also act.
+        url_is_known: True if the URL with the token is known already; otherwise it is logged at the
             first local request without the token.
 
     Attributes:
@@ -85,13 +85,13 @@ class Access:
         authorize: Authorize | None = None,
         secret: str | bytes | None = None,
         *,
-        acts: bool = False,
-        announced: bool = False,
+        may_act: bool = False,
+        url_is_known: bool = False,
     ) -> None:
         key = secrets.token_bytes(32) if secret is None else _checked(secret)
         self._authorize = authorize
-        self._acts = acts
-        self._announced = announced
+        self._may_act = may_act
+        self._url_is_known = url_is_known
         self._form_key = _derived(key, b"lionpride form")
         token = base64.urlsafe_b64encode(_derived(key, b"lionpride token")).rstrip(b"=")
         self.token = "" if authorize is not None else token.decode()
@@ -102,7 +102,7 @@ class Access:
         if self._authorize is None:
             if what == PROBE:
                 return True
-            allowed = what == LOOK or self._acts
+            allowed = what == LOOK or self._may_act
             return allowed and _is_local(request) and self._has_token(request)
         answer = self._authorize(request, what)
         if inspect.isawaitable(answer):
@@ -119,10 +119,10 @@ class Access:
                 "To let others see it, give app(..., authorize=...).\n"
             )
             return PlainTextResponse(text, 403, HEADERS)
-        self._announce(request)
+        self._log_url(request)
         text = (
             "This page needs its token. Open the whole URL, with ?token=..., that the server has "
-            "printed or logged when it started or when this page was asked for first. A script "
+            "printed or logged at its start, or at the first request without a token. A script "
             "sends the header 'Authorization: Bearer TOKEN'.\n"
         )
         return PlainTextResponse(text, 401, {**HEADERS, "WWW-Authenticate": "Bearer"})
@@ -147,7 +147,7 @@ class Access:
         if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             # A browser that follows a link of another site sends no strict cookie along with a
             # redirect. From a page of this site it does.
-            response = HTMLResponse(_GO_ON.format(url=escape(url)), 200, HEADERS)
+            response = HTMLResponse(_REDIRECT_PAGE.format(url=escape(url)), 200, HEADERS)
         self._set_cookie(request, response, _cookie_of(request), self._pass)
         return response
 
@@ -162,10 +162,10 @@ class Access:
     def _is_token(self, text: str) -> bool:
         return bool(self.token) and _is_same(text, self.token)
 
-    def _announce(self, request: Request) -> None:
+    def _log_url(self, request: Request) -> None:
         """Log the URL with the token once: only the operator of the server reads the log."""
-        if not self._announced:
-            self._announced = True
+        if not self._url_is_known:
+            self._url_is_known = True
             root, host = request.scope.get("root_path", ""), request.headers["host"]
             url = f"{request.url.scheme}://{host}{quote(root)}/?token={self.token}"
             LOG.warning("the page needs its token; open %s", url)
@@ -283,10 +283,10 @@ def _derived(key: bytes, purpose: bytes) -> bytes:
 
 def _checked(secret: Any) -> bytes:
     is_text = isinstance(secret, str | bytes)
-    if not is_text or len(secret) < _SHORTEST:
+    if not is_text or len(secret) < _MIN_SECRET:
         shown = len(secret) if is_text else type(secret).__name__
         raise ConfigurationError(
-            f"secret must be text or bytes of at least {_SHORTEST} characters, got {shown}; make "
+            f"secret must be text or bytes of at least {_MIN_SECRET} characters, got {shown}; make "
             "one with secrets.token_urlsafe()"
         )
     return secret.encode() if isinstance(secret, str) else bytes(secret)

@@ -17,9 +17,9 @@ from starlette.types import Receive, Scope, Send
 from ..core import Executor
 from ..errors import LionprideError
 from ..stores.contract import Store
-from . import actions, health, live, pages
+from . import action_forms, health, live, pages
 from .access import HEADERS, LOOK, PROBE, Access, Authorize, has_valid_host
-from .desk import Desk
+from .context import PageContext
 from .render import plain
 
 __all__ = ["Authorize", "Gate", "app", "gate_of"]
@@ -56,10 +56,10 @@ def app(
     Raises:
         ConfigurationError: if ``source`` is none of these, or ``secret`` is too short.
     """
-    return gate_of(Desk(source, Access(authorize, secret), name))
+    return gate_of(PageContext(source, Access(authorize, secret), name))
 
 
-def gate_of(desk: Desk) -> Gate:
+def gate_of(context: PageContext) -> Gate:
     """Return the application for a page."""
 
     @asynccontextmanager
@@ -67,9 +67,9 @@ def gate_of(desk: Desk) -> Gate:
         try:
             yield
         finally:
-            await desk.close()
+            await context.close()
 
-    async def trouble(_: Request, error: Exception) -> Response:
+    async def store_error(_: Request, error: Exception) -> Response:
         """Answer that the store is not available, or cannot answer the query."""
         return plain(f"{error}\n", 503)
 
@@ -81,18 +81,18 @@ def gate_of(desk: Desk) -> Gate:
             Route("/events", pages.events),
             Route("/events/{id}", pages.event),
             Route("/workers", pages.workers),
-            Route("/act", actions.act, methods=["GET", "POST"]),
+            Route("/act", action_forms.act, methods=["GET", "POST"]),
             Route("/live", live.live),
             Route("/version", live.version),
             Route("/healthz", health.healthz),
             Route("/metrics", health.metrics),
             Mount("/static", StaticFiles(directory=static)),
         ],
-        exception_handlers={LionprideError: trouble},
+        exception_handlers={LionprideError: store_error},
         lifespan=lifespan,
     )
-    inside.state.desk = desk
-    return Gate(inside, desk)
+    inside.state.context = context
+    return Gate(inside, context)
 
 
 class Gate:
@@ -100,26 +100,26 @@ class Gate:
 
     Args:
         inside: The pages.
-        desk: The page's context, with its access rules.
+        context: The page's context, with its access rules.
 
     Attributes:
         token: The token of the page's URL; empty if there is a hook.
     """
 
-    def __init__(self, inside: Starlette, desk: Desk) -> None:
+    def __init__(self, inside: Starlette, context: PageContext) -> None:
         self._inside = inside
-        self._desk = desk
-        self.token = desk.access.token
+        self._context = context
+        self.token = context.access.token
 
     async def aclose(self) -> None:
         """Close the stores that were opened; a server closes only the app that it serves itself."""
-        await self._desk.close()
+        await self._context.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._inside(scope, receive, send)
             return
-        request, access = Request(scope, receive), self._desk.access
+        request, access = Request(scope, receive), self._context.access
         if not has_valid_host(request):
             await plain("The header Host is malformed.\n", 400)(scope, receive, send)
             return

@@ -16,17 +16,18 @@ from ..drawing.plots import Axis, Block, blocks, gauge, lines, stacks
 from ..drawing.text import duration, number, plural, wait
 from ..stores.inspector import FinishedEvent, LimitUsage, RunningEvent
 from ..view.history import Interval
-from .window import Window
+from .time_range import TimeRange
 
 __all__ = ["gauge_for", "gauge_of", "overview", "part_of", "timeline"]
 
-MOST: Final = 1_200
+MAX_BARS: Final = 1_200
 """Maximum number of bars of one chart."""
 
-LANES: Final = 60
+MAX_LANES: Final = 60
+"""Maximum number of lanes of the timeline; bars in others are not drawn."""
 
-LEAST: Final = 30
-"""Moments that are shown even if less is known."""
+MIN_INTERVALS: Final = 30
+"""Number of intervals that are shown even if fewer are known."""
 
 _STACKED: Final = (
     EventStatus.COMPLETED,
@@ -48,7 +49,7 @@ def part_of(known: int, ended: int) -> str:
 def overview(intervals: Sequence[Interval], width: float) -> dict[str, Markup]:
     """Return the charts of throughput, queue wait and duration."""
     known = next((i for i, one in enumerate(intervals) if one.ended or one.ran), len(intervals))
-    intervals = intervals[min(known, len(intervals) - LEAST) :]
+    intervals = intervals[min(known, len(intervals) - MIN_INTERVALS) :]
     begin, end = intervals[0].at, intervals[-1].at + width
     axis = Axis(begin, end, lambda at: f"{_utc(at):%H:%M}", marks=4)
     ended = [
@@ -78,22 +79,24 @@ def overview(intervals: Sequence[Interval], width: float) -> dict[str, Markup]:
 def timeline(
     finished_events: Sequence[FinishedEvent],
     running: Sequence[RunningEvent],
-    window: Window,
+    time_range: TimeRange,
     link: Callable[[UUID], str],
 ) -> dict[str, Any]:
-    """Return a chart with a bar for each event that ran in a window; the latest ones if many."""
+    """Return a chart with a bar for each event that ran in a time range, at most ``MAX_BARS``."""
     now = time()
     ran = [
-        s for s in finished_events if s.duration is not None and s.ended - s.duration <= window.end
+        s
+        for s in finished_events
+        if s.duration is not None and s.ended - s.duration <= time_range.end
     ]
-    run = [one for one in running if one.since is not None and one.since <= window.end]
+    run = [one for one in running if one.since is not None and one.since <= time_range.end]
     shown: dict[int, tuple[str, str, str]] = {}
     spans = []
-    for stay in ran[-(MOST - len(run)) :]:
+    for stay in ran[-(MAX_BARS - len(run)) :]:
         began = stay.ended - (stay.duration or 0.0)
         span = Span(began, began, stay.ended, stay.status.value)
         spans.append(span)
-        shown[id(span)] = f"s-{stay.status.value}", _told(stay), link(stay.id)
+        shown[id(span)] = f"s-{stay.status.value}", _bar_text(stay), link(stay.id)
     for one in run:
         began = one.since or now
         span = Span(began, began, max(now, began), "processing")
@@ -101,15 +104,15 @@ def timeline(
         words = f"{one.record.kind}, running for {duration(max(0.0, now - began))}"
         shown[id(span)] = "s-processing", words, link(one.record.id)
     bars = assign_lanes(spans, now)
-    lanes = min(LANES, 1 + max((bar.lane for bar in bars), default=0))
+    lanes = min(MAX_LANES, 1 + max((bar.lane for bar in bars), default=0))
     drawn = [
         Block(bar.start, bar.end, bar.lane, *shown[id(bar.span)])
         for bar in bars
-        if bar.lane < LANES
+        if bar.lane < MAX_LANES
     ]
     pitch = 18 if lanes <= 12 else 12 if lanes <= 30 else 8
-    words = f"{plural(len(drawn), 'event')} in {duration(window.length)}"
-    axis = Axis(window.begin, window.end, _writer(window.length), marks=6)
+    words = f"{plural(len(drawn), 'event')} in {duration(time_range.length)}"
+    axis = Axis(time_range.begin, time_range.end, _writer(time_range.length), marks=6)
     return {
         "svg": Markup(blocks(drawn, lanes, axis, f"Timeline: {words}", pitch=pitch, least=5)),
         "shown": len(drawn),
@@ -117,7 +120,7 @@ def timeline(
     }
 
 
-def _told(stay: FinishedEvent) -> str:
+def _bar_text(stay: FinishedEvent) -> str:
     """Return the text of an event's bar."""
     words = f"{stay.kind}, {stay.status.value}, ran {duration(stay.duration or 0.0)}"
     return words if stay.waited is None else f"{words}, waited {duration(stay.waited)}"
@@ -157,7 +160,7 @@ def _per_second(amount: float) -> str:
 
 
 def _writer(length: float) -> Callable[[float], str]:
-    """Return the function that writes the times below a window, as exactly as needed."""
+    """Return the function that writes the times below a time range, as exactly as needed."""
     if length >= 300:
         return lambda at: f"{_utc(at):%H:%M}"
     if length >= 6:

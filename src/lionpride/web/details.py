@@ -16,23 +16,23 @@ from ..model.serialization.codec import encode
 from ..stores.record import Record
 from ..view.records import created_of, error_of, priority_of, seconds_of
 from ..view.redact import fields_of, readable_json
-from .desk import Desk
+from .context import PageContext
 from .render import clock
 
-__all__ = ["of"]
+__all__ = ["details_of"]
 
-CHUNKS: Final = 500
+MAX_CHUNKS: Final = 500
 """Maximum number of chunks that are shown: the last ones."""
 
 
-async def of(desk: Desk, record: Record) -> dict[str, Any]:
+async def details_of(context: PageContext, record: Record) -> dict[str, Any]:
     """Return the values for the template."""
     state = record.payload["execution"]
-    since, worker = await _run_of(desk, record)
+    since, worker = await _running_attempt(context, record)
     metadata = record.payload.get("metadata") or {}
     error = state.get("error") if isinstance(state.get("error"), dict) else None
     attempts = attempts_of(state.get("attempts", ()))
-    first, chunks = await _chunks(desk, record)
+    first, chunks = await _chunks(context, record)
     created = created_of(record.payload).timestamp()
     seconds = seconds_of(record)
     started = since
@@ -49,7 +49,7 @@ async def of(desk: Desk, record: Record) -> dict[str, Any]:
         "state": state,
         "error": error,
         "error_text": error_of(record),
-        "trace": "" if attempts else _trace(desk, record),
+        "trace": "" if attempts else _traceback(context, record),
         "attempts": attempts,
         "fields": fields_of(record),
         "metadata": {k: readable_json(v) for k, v in metadata.items() if not k.startswith("lion_")},
@@ -57,45 +57,45 @@ async def of(desk: Desk, record: Record) -> dict[str, Any]:
         "response": readable_json(state.get("response")),
         "first_chunk": first,
         "chunks": chunks,
-        "why": await desk.monitor.why(record) if record.status is EventStatus.PENDING else None,
-        "picture": _picture(record, created, started, attempts),
+        "why": await context.monitor.why(record) if record.status is EventStatus.PENDING else None,
+        "picture": _timeline(record, created, started, attempts),
     }
 
 
-async def _run_of(desk: Desk, record: Record) -> tuple[float | None, str]:
+async def _running_attempt(context: PageContext, record: Record) -> tuple[float | None, str]:
     """Return the start of the running attempt, and its worker."""
     if record.status is EventStatus.PROCESSING:
-        for one in await desk.monitor.inspector(record.queue).running(2000):
+        for one in await context.monitor.inspector(record.queue).running(2000):
             if one.record.id == record.id:
                 return one.since, one.worker
     return None, ""
 
 
-async def _chunks(desk: Desk, record: Record) -> tuple[int, list[str]]:
+async def _chunks(context: PageContext, record: Record) -> tuple[int, list[str]]:
     """Return the number of the first chunk that is shown, and the chunks."""
     if not record.payload.get("streaming"):
         return 0, []
     response = record.payload["execution"].get("response")
     if record.status is EventStatus.PROCESSING:
-        first = max(0, record.chunks - CHUNKS)
-        found = encode(list(await desk.monitor.inspector(record.queue).chunks(record, first)))
+        first = max(0, record.chunks - MAX_CHUNKS)
+        found = encode(list(await context.monitor.inspector(record.queue).chunks(record, first)))
     else:
         whole = response if isinstance(response, list) else []
-        first = max(0, len(whole) - CHUNKS)
+        first = max(0, len(whole) - MAX_CHUNKS)
         found = whole[first:]
     return first, [chunk if isinstance(chunk, str) else readable_json(chunk) for chunk in found]
 
 
-def _trace(desk: Desk, record: Record) -> str:
+def _traceback(context: PageContext, record: Record) -> str:
     """Return the traceback of an error that no failed attempt has, if this process knows it."""
-    event = desk.monitor.store(record.queue).states.find(record.id)
+    event = context.monitor.store(record.queue).states.find(record.id)
     error = event.execution.error if isinstance(event, Event) else None
     if not isinstance(error, BaseException) or error.__traceback__ is None:
         return ""
     return "".join(traceback.format_exception(error, limit=-25))[-20_000:]
 
 
-def _picture(
+def _timeline(
     record: Record, created: float, started: float | None, attempts: tuple[Any, ...]
 ) -> Markup | None:
     """Return the timeline of the event: its waits, and its known attempts."""

@@ -13,24 +13,24 @@ from ..core import EventStatus
 from ..errors import LionprideError
 from ..view.prometheus import CONTENT_TYPE
 from .access import LOOK
-from .desk import desk_of
+from .context import context_of
 from .render import plain
 
 __all__ = ["healthz", "metrics"]
 
-PATIENCE: Final = 5.0  # seconds that a store has to answer
+STORE_TIMEOUT: Final = 5.0  # seconds that a store has to answer
 
 
 async def healthz(request: Request) -> Response:
     """Return 200 if the store answers, and the executor of this process, if any, is running."""
-    desk = desk_of(request)
+    context = context_of(request)
     try:
-        async with asyncio.timeout(PATIENCE):
-            counts = await desk.monitor.counts()
+        async with asyncio.timeout(STORE_TIMEOUT):
+            counts = await context.monitor.counts()
     except (LionprideError, OSError, TimeoutError) as error:
-        return await _no_answer(request, error)
+        return await _unavailable(request, error)
     waiting = sum(each[EventStatus.PENDING] for each in counts.values())
-    if seconds := desk.idle_for(waiting, monotonic()):
+    if seconds := context.idle_for(waiting, monotonic()):
         return plain(
             f"{waiting} events are pending, and no worker has run any of them for "
             f"{seconds:.0f} s\n",
@@ -41,18 +41,18 @@ async def healthz(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """Return the metrics in the text format of Prometheus; 503 if the store does not answer."""
-    desk = desk_of(request)
+    context = context_of(request)
     try:
-        async with asyncio.timeout(PATIENCE):
-            figures = desk.prometheus
-            may_look = await desk.access.may(request, LOOK)
-            text = await (figures.text() if may_look else figures.public_text())
+        async with asyncio.timeout(STORE_TIMEOUT):
+            prometheus = context.prometheus
+            may_look = await context.access.may(request, LOOK)
+            text = await (prometheus.text() if may_look else prometheus.public_text())
     except (LionprideError, OSError, TimeoutError) as error:
-        return await _no_answer(request, error)
+        return await _unavailable(request, error)
     return Response(text, media_type=CONTENT_TYPE)
 
 
-async def _no_answer(request: Request, error: Exception) -> Response:
+async def _unavailable(request: Request, error: Exception) -> Response:
     """Return 503; with the reason and the address only if the request may look."""
-    details = f": {error}" if await desk_of(request).access.may(request, LOOK) else ""
+    details = f": {error}" if await context_of(request).access.may(request, LOOK) else ""
     return plain(f"the store does not answer{details}\n", 503)

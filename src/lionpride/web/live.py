@@ -11,48 +11,48 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from ..errors import LionprideError
-from .desk import Desk, desk_of
+from .context import PageContext, context_of
 from .render import plain
 
 __all__ = ["live", "version"]
 
-EVERY: Final = 1.0  # seconds between two looks
-_TROUBLE: Final = "trouble"  # the store does not answer
-QUIET: Final = 15.0  # seconds after which a word keeps the connection alive
+POLL_INTERVAL: Final = 1.0  # seconds between two queries
+_UNAVAILABLE: Final = "unavailable"  # the store does not answer
+KEEPALIVE: Final = 15.0  # seconds after which a comment keeps the connection alive
 
 
 async def live(request: Request) -> Response:
     """Return a stream of server-sent events: one at the start, and one after each change.
 
-    An event "trouble" means that the store does not answer.
+    An event "unavailable" means that the store does not answer.
     """
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_changes(desk_of(request)), 200, headers, "text/event-stream")
+    return StreamingResponse(_changes(context_of(request)), 200, headers, "text/event-stream")
 
 
 async def version(request: Request) -> Response:
     """Return a text that differs after a change, for clients that poll."""
-    return plain(await desk_of(request).version())
+    return plain(await context_of(request).version())
 
 
-async def _changes(desk: Desk) -> AsyncIterator[str]:
+async def _changes(context: PageContext) -> AsyncIterator[str]:
     before, silent = "", 0.0
     yield "retry: 2000\n\n"
-    while not desk.closing.is_set():
+    while not context.closing.is_set():
         try:
-            await desk.history.refresh(max_age=2.0)
-            now = await desk.version()
-        except LionprideError:  # the next page that is asked for says what is wrong
-            if before != _TROUBLE:
-                before, silent = _TROUBLE, 0.0
-                yield f"event: {_TROUBLE}\ndata: the store does not answer\n\n"
+            await context.history.refresh(max_age=2.0)
+            now = await context.version()
+        except LionprideError:  # the next request for a page shows the error
+            if before != _UNAVAILABLE:
+                before, silent = _UNAVAILABLE, 0.0
+                yield f"event: {_UNAVAILABLE}\ndata: the store does not answer\n\n"
         else:
             if now != before:
                 before, silent = now, 0.0
                 yield f"data: {now}\n\n"
-        silent += EVERY
-        if silent >= QUIET:
+        silent += POLL_INTERVAL
+        if silent >= KEEPALIVE:
             silent = 0.0
-            yield ": still here\n\n"
+            yield ": keepalive\n\n"
         with suppress(TimeoutError):
-            await asyncio.wait_for(desk.closing.wait(), EVERY)
+            await asyncio.wait_for(context.closing.wait(), POLL_INTERVAL)

@@ -20,52 +20,55 @@ from ..view.actions import OPEN, possible_actions
 from ..view.limits import slots_of
 from ..view.records import FAILURE_STATUSES, created_of, error_of, seconds_of
 from ..view.redact import label_of, summary_of
-from . import charts, details
-from .asked import SPANS, ListFilter, link, notice
-from .desk import Desk, desk_of
+from . import charts
+from .context import PageContext, context_of
+from .details import details_of
+from .query_params import CREATED_WITHIN, ListFilter, link, notice
 from .render import page
-from .window import Window
+from .time_range import TimeRange
 
 __all__ = ["event", "events", "overview", "timeline", "workers"]
 
-PAGE: Final = 50
+PAGE_SIZE: Final = 50
 RECENT: Final = 6  # failures and running events on the overview
 
 
 async def overview(request: Request) -> Response:
     """Counts, throughput, running events and failures."""
-    desk = desk_of(request)
-    counts = await desk.history.refresh()
-    intervals = desk.history.series()
+    context = context_of(request)
+    counts = await context.history.refresh()
+    intervals = context.history.series()
     shown = {
         "counts": counts,
-        "rate": desk.history.rate(),
-        "queues": await desk.monitor.counts(),
-        "charts": charts.overview(intervals, desk.history.width),
-        "part": charts.part_of(*desk.history.known_and_ended(intervals[0].at, time())),
-        "gauges": await _gauges(desk, counts),
-        "running": await desk.monitor.running(RECENT),
-        "failures": await desk.monitor.failures(RECENT),
-        "unreadable": await _unreadable(desk),
+        "rate": context.history.rate(),
+        "queues": await context.monitor.counts(),
+        "charts": charts.overview(intervals, context.history.width),
+        "part": charts.part_of(*context.history.known_and_ended(intervals[0].at, time())),
+        "gauges": await _gauges(context, counts),
+        "running": await context.monitor.running(RECENT),
+        "failures": await context.monitor.failures(RECENT),
+        "unreadable": await _unreadable(context),
         "ran_for": lambda one: None if one.since is None else max(0.0, time() - one.since),
         "label_of": label_of,
         "error_of": error_of,
     }
-    return await page(request, desk, "overview.html", shown, view="")
+    return await page(request, context, "overview.html", shown, view="")
 
 
-async def _unreadable(desk: Desk) -> list[tuple[WorkerRecord, Unreadable]]:
+async def _unreadable(context: PageContext) -> list[tuple[WorkerRecord, Unreadable]]:
     """Return the classes of events that a worker could not read, with the worker."""
-    workers = [one for one in await desk.monitor.workers() if one.alive and one.about is not None]
+    workers = [
+        one for one in await context.monitor.workers() if one.alive and one.about is not None
+    ]
     return [(one, each) for one in workers if one.about for each in one.about.unreadable]
 
 
-async def _gauges(desk: Desk, counts: dict[EventStatus, int]) -> list[dict[str, Any]]:
+async def _gauges(context: PageContext, counts: dict[EventStatus, int]) -> list[dict[str, Any]]:
     """Return the gauges of the limits, the slots and the queue limit."""
-    executor = desk.executor
+    executor = context.executor
     found = [charts.gauge_of(one, one.name in (executor.limits if executor else ()))
-             for one in await desk.monitor.limit_usage()]  # fmt: skip
-    running, slots = slots_of(await desk.monitor.workers())
+             for one in await context.monitor.limit_usage()]  # fmt: skip
+    running, slots = slots_of(await context.monitor.workers())
     if slots:
         found.insert(0, charts.gauge_for("slots", running, slots, "at once"))
     processor = None if executor is None else executor.processor
@@ -83,81 +86,81 @@ async def _gauges(desk: Desk, counts: dict[EventStatus, int]) -> list[dict[str, 
 
 async def timeline(request: Request) -> Response:
     """Events that ran in a time range, one bar each."""
-    desk = desk_of(request)
-    window = Window.of(request.query_params, time())
+    context = context_of(request)
+    time_range = TimeRange.of(request.query_params, time())
     root = request.scope.get("root_path", "")
 
-    async def drawn() -> dict[str, Any]:
-        await desk.history.refresh()
+    async def chart() -> dict[str, Any]:
+        await context.history.refresh()
         finished_events, running = (
-            desk.history.finished_events(window.begin),
-            await desk.monitor.running(),
+            context.history.finished_events(time_range.begin),
+            await context.monitor.running(),
         )
-        drawn = charts.timeline(
-            finished_events, running, window, lambda uid: link(root, f"events/{uid}")
+        found = charts.timeline(
+            finished_events, running, time_range, lambda uid: link(root, f"events/{uid}")
         )
-        part = charts.part_of(*desk.history.known_and_ended(window.begin, window.end))
-        return drawn | {"part": part}
+        part = charts.part_of(*context.history.known_and_ended(time_range.begin, time_range.end))
+        return found | {"part": part}
 
-    shown = {"window": window, "drawn": drawn}
-    return await page(request, desk, "timeline.html", shown, view="timeline", stream=True)
+    shown = {"time_range": time_range, "chart": chart}
+    return await page(request, context, "timeline.html", shown, view="timeline", stream=True)
 
 
 async def events(request: Request) -> Response:
     """The list of events that match the URL."""
-    desk = desk_of(request)
-    asked = ListFilter.of(request.query_params)
-    what, queues = asked.sought, await desk.monitor.queues()
+    context = context_of(request)
+    filters = ListFilter.of(request.query_params)
+    what, queues = filters.event_filter, await context.monitor.queues()
 
     async def rows() -> dict[str, Any]:
-        found = await desk.monitor.list_events(
-            asked.queue, what, before=asked.before, after=asked.after, limit=PAGE + 1
+        found = await context.monitor.list_events(
+            filters.queue, what, before=filters.before, after=filters.after, limit=PAGE_SIZE + 1
         )
-        return _leaf(asked, found)
+        return _list_page(filters, found)
 
-    async def how_many() -> dict[str, int]:
-        return await counted(desk, asked)
+    async def counts() -> dict[str, int]:
+        return await count_actions(context, filters)
 
     shown = {
-        "asked": asked,
+        "filters": filters,
         "queues": queues,
-        "spans": list(SPANS),
+        "spans": list(CREATED_WITHIN),
         "rows": rows,
-        "how_many": how_many,
+        "counts": counts,
         "done": notice(request.query_params.get("done", "")),
         "error_of": error_of,
         "summary_of": summary_of,
         "seconds_of": seconds_of,
-        "made_of": lambda record: created_of(record.payload).timestamp(),
+        "created_at": lambda record: created_of(record.payload).timestamp(),
     }
-    return await page(request, desk, "events.html", shown, view="events", stream=True)
+    return await page(request, context, "events.html", shown, view="events", stream=True)
 
 
-def _leaf(asked: ListFilter, found: Sequence[Record]) -> dict[str, Any]:
+def _list_page(filters: ListFilter, found: Sequence[Record]) -> dict[str, Any]:
     """Return one page of the list, and the positions of the pages before and after it."""
-    backwards = asked.after is not None and asked.before is None
-    more = len(found) > PAGE
-    records = list(found[-PAGE:] if backwards else found[:PAGE])
+    backwards = filters.after is not None and filters.before is None
+    more = len(found) > PAGE_SIZE
+    records = list(found[-PAGE_SIZE:] if backwards else found[:PAGE_SIZE])
     first = records[0].number if records else 0
     last = records[-1].number if records else 0
-    has_newer = more if backwards else asked.before is not None
+    has_newer = more if backwards else filters.before is not None
     has_older = bool(records) if backwards else more
     return {
         "records": records,
-        "newer": asked.query(after=first) if has_newer and records else None,
-        "older": asked.query(before=last) if has_older else None,
+        "newer": filters.query(after=first) if has_newer and records else None,
+        "older": filters.query(before=last) if has_older else None,
     }
 
 
-async def counted(desk: Desk, asked: ListFilter) -> dict[str, int]:
+async def count_actions(context: PageContext, filters: ListFilter) -> dict[str, int]:
     """Return the number of matching events, and of those to which each action applies."""
-    monitor, what = desk.monitor, asked.sought
-    total = await monitor.count_events(asked.queue, what)
+    monitor, what = context.monitor, filters.event_filter
+    total = await monitor.count_events(filters.queue, what)
     found = {"total": total, "retry": 0, "cancel": 0}
     for action, statuses in (("retry", FAILURE_STATUSES), ("cancel", OPEN)):
         if what.status is None:
             each = [
-                await monitor.count_events(asked.queue, replace(what, status=s)) for s in statuses
+                await monitor.count_events(filters.queue, replace(what, status=s)) for s in statuses
             ]
             found[action] = sum(each)
         elif what.status in statuses:
@@ -167,40 +170,40 @@ async def counted(desk: Desk, asked: ListFilter) -> dict[str, int]:
 
 async def event(request: Request) -> Response:
     """All data of one event."""
-    desk = desk_of(request)
-    record = await _record(desk, request.path_params["id"])
+    context = context_of(request)
+    record = await _record(context, request.path_params["id"])
     if record is None:
         shown: dict[str, Any] = {"given": request.path_params["id"]}
-        return await page(request, desk, "missing.html", shown, view="events", status=404)
-    shown = await details.of(desk, record)
+        return await page(request, context, "missing.html", shown, view="events", status=404)
+    shown = await details_of(context, record)
     shown |= {
         "possible_actions": possible_actions(record),
         "done": notice(request.query_params.get("done", "")),
     }
-    return await page(request, desk, "event.html", shown, view="events")
+    return await page(request, context, "event.html", shown, view="events")
 
 
-async def _record(desk: Desk, text: str) -> Record | None:
+async def _record(context: PageContext, text: str) -> Record | None:
     try:
         uid = UUID(text)
     except ValueError:
         return None
-    return await desk.monitor.get(uid)
+    return await context.monitor.get(uid)
 
 
 async def workers(request: Request) -> Response:
     """The workers, and the events that each has claimed."""
-    desk = desk_of(request)
-    found = await desk.monitor.workers()
+    context = context_of(request)
+    found = await context.monitor.workers()
     found.sort(key=lambda one: (not one.alive, one.queue, one.since))
-    since = {one.record.number: one.since for one in await desk.monitor.running()}
+    since = {one.record.number: one.since for one in await context.monitor.running()}
 
     def ran_for(number: int) -> float | None:
         at = since.get(number)
         return None if at is None else max(0.0, time() - at)
 
     shown = {"workers": found, "most": 12, "ran_for": ran_for, "state_of": _state_of}
-    return await page(request, desk, "workers.html", shown, view="workers")
+    return await page(request, context, "workers.html", shown, view="workers")
 
 
 def _state_of(worker: WorkerRecord) -> str:
@@ -209,4 +212,4 @@ def _state_of(worker: WorkerRecord) -> str:
         return "gone"
     if worker.about is not None and (worker.about.stopped or worker.about.paused):
         return "stopping" if worker.about.stopped else "paused"
-    return "at work"
+    return "running"

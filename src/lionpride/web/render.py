@@ -14,8 +14,8 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response, Strea
 from ..core import EventStatus
 from ..drawing.text import duration, how_far, plural, rate, shorten, wait
 from .access import HEADERS
-from .asked import link
-from .desk import Desk
+from .context import PageContext
+from .query_params import link
 
 __all__ = ["clock", "page", "plain"]
 
@@ -85,9 +85,9 @@ _TEMPLATES: Final = _environment()
 
 async def page(
     request: Request,
-    desk: Desk,
+    context: PageContext,
     name: str,
-    context: Mapping[str, Any],
+    values: Mapping[str, Any],
     *,
     view: str,
     status: int = 200,
@@ -97,35 +97,35 @@ async def page(
 
     Args:
         request: The request.
-        desk: The context.
+        context: The context of the page.
         name: The template.
-        context: Values for the template; awaitables, and functions that return one, are awaited.
+        values: Values for the template; awaitables, and functions that return one, are awaited.
         view: The view that it belongs to.
         status: The status of the response.
         stream: True to send the page in parts, as they are rendered.
     """
     root = request.scope.get("root_path", "")
-    session = desk.access.session(request)
-    executor = desk.executor
+    session = context.access.session(request)
+    executor = context.executor
     own = {
         "root": root,
         "link": lambda path, query=None: link(root, path, query),
-        "name": desk.name,
+        "name": context.name,
         "view": view,
-        "version": await desk.version(),
-        "may": await desk.allowed(request),
-        "token": desk.access.form_token(session),
-        "paused": await desk.monitor.paused(),
+        "version": await context.version(),
+        "may": await context.allowed(request),
+        "token": context.access.form_token(session),
+        "paused": await context.monitor.paused(),
         "inside": executor is not None,
     }
-    template, values = _TEMPLATES.get_template(name), own | dict(context)
+    template, all_values = _TEMPLATES.get_template(name), own | dict(values)
     response: Response
     if stream:
-        source = _gathered(template.generate_async(values))
+        source = _gathered(template.generate_async(all_values))
         response = StreamingResponse(source, status, HEADERS, "text/html")
     else:
-        response = HTMLResponse(await template.render_async(values), status, HEADERS)
-    desk.access.keep_session(request, response, session)
+        response = HTMLResponse(await template.render_async(all_values), status, HEADERS)
+    context.access.keep_session(request, response, session)
     return response
 
 

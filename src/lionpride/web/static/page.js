@@ -1,4 +1,4 @@
-// Keeps a page up to date, and lets the timeline be zoomed. Without it all works but that.
+// Keeps a page up to date, and zooms the timeline. Everything else works without it.
 "use strict";
 
 (() => {
@@ -9,9 +9,9 @@
 
   // --- parts of the page that are replaced when something has changed
 
-  let version = document.body.dataset.version; // of what is shown
-  let held = false; // by the button
-  let wanted = false; // something has changed since the last look
+  let version = document.body.dataset.version; // of the displayed data
+  let held = false; // paused by the button
+  let wanted = false; // the data has changed since the last refresh
   let timer = 0;
   let next = 0; // not before this time
 
@@ -39,9 +39,9 @@
         replace(new DOMParser().parseFromString(text, "text/html"));
       }
     } catch {
-      // the connection is gone: whoever listens will say so
+      // the connection is lost: the event source or the poll shows it
     }
-    // A page that takes long to make is asked for less often.
+    // A page that is slow to make is requested less often.
     next = performance.now() + Math.max(every, 8 * (performance.now() - began));
     timer = 0;
     if (wanted) changed();
@@ -58,7 +58,7 @@
       }
       if (old.innerHTML === now.innerHTML) continue;
       if (selected && !selected.isCollapsed && old.contains(selected.anchorNode)) continue;
-      if (old.querySelector(".marquee")) continue; // somebody drags over it
+      if (old.querySelector(".marquee")) continue; // a range is being selected
       const open = [...old.querySelectorAll("details[open]")].map((each) => each.id);
       const place = placeOf(old, document.activeElement);
       const scrolled = [...old.querySelectorAll(".scroll, .chunks")].map((e) => [e.scrollLeft, e.scrollTop, e.scrollHeight - e.clientHeight - e.scrollTop < 8]);
@@ -76,7 +76,7 @@
     }
   }
 
-  // A part that was not there before goes behind the one that it follows.
+  // Insert a new part behind the one that it follows.
   function insert(now) {
     const copy = document.importNode(now, true);
     let before = now.previousElementSibling;
@@ -97,7 +97,7 @@
     return all.find((each) => place.href && each.getAttribute("href") === place.href) || all[place.at];
   }
 
-  // --- who says that something has changed: a stream, or else asking again and again
+  // --- notifications of changes: an event stream, or polling
 
   let failures = 0;
 
@@ -108,7 +108,7 @@
       show("live", "Live");
       if (event.data !== version) changed();
     };
-    source.addEventListener("trouble", () => show("offline", "Offline"));
+    source.addEventListener("unavailable", () => show("offline", "Offline"));
     source.onerror = () => {
       show("offline", "Offline");
       if (++failures >= 3 || source.readyState === EventSource.CLOSED) {
@@ -132,7 +132,7 @@
     setTimeout(poll, 3000);
   }
 
-  // Of a stream that goes on, the last chunks are what one wants to see.
+  // Show the last chunks of a stream that is still running.
   if (document.querySelector("#title .s-processing")) {
     for (const list of document.querySelectorAll(".chunks")) list.scrollTop = list.scrollHeight;
   }
@@ -156,7 +156,7 @@
     else poll();
   }
 
-  // --- the timeline: keys, and dragging over a stretch
+  // --- the timeline: keys, and dragging over a time range
 
   const KEYS = { "+": "zoom-in", "=": "zoom-in", "-": "zoom-out", ArrowLeft: "earlier", ArrowRight: "later" };
 

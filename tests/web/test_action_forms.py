@@ -1,24 +1,24 @@
-"""Actions are asked for by our own page alone, and do no more than was asked."""
+"""Forms of actions: only those of the page are accepted, and only confirmed events change."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 from web.asgi import client, token_of
-from web.kit import Desk, Job
+from web.kit import Job, JobExecutor
 
 from lionpride import web
 from lionpride.core import EventStatus
 
 
-def page_of(desk: Desk) -> Any:
-    return web.app(desk, authorize=lambda _request, _what: True)
+def page_of(executor: JobExecutor) -> Any:
+    return web.app(executor, authorize=lambda _request, _what: True)
 
 
-async def test_a_form_of_another_site_does_nothing() -> None:
-    desk = Desk()
-    job = await desk.append(Job())
-    async with client(page_of(desk)) as http:
+async def test_a_form_from_another_site_is_refused() -> None:
+    executor = JobExecutor()
+    job = await executor.append(Job())
+    async with client(page_of(executor)) as http:
         token = token_of((await http.get(f"/act?do=cancel&id={job.id}")).text)
         form = {"do": "cancel", "id": str(job.id), "token": token}
         cookies = dict(http.cookies)
@@ -42,21 +42,21 @@ async def test_a_form_of_another_site_does_nothing() -> None:
     assert job.status is EventStatus.CANCELLED
 
 
-async def test_the_cookie_is_for_this_page_alone() -> None:
-    async with client(page_of(Desk())) as http:
+async def test_the_session_cookie_is_http_only_and_strict() -> None:
+    async with client(page_of(JobExecutor())) as http:
         cookie = (await http.get("/")).headers["set-cookie"].lower()
         assert "httponly" in cookie
         assert "samesite=strict" in cookie
         assert "set-cookie" not in (await http.get("/")).headers
 
 
-async def test_what_came_after_the_question_is_not_meant() -> None:
-    desk = Desk()
-    first = await desk.append_many([Job(), Job()])
-    async with client(page_of(desk)) as http:
+async def test_events_appended_after_the_confirmation_page_are_not_changed() -> None:
+    executor = JobExecutor()
+    first = await executor.append_many([Job(), Job()])
+    async with client(page_of(executor)) as http:
         text = (await http.get("/act?do=cancel&status=pending")).text
         assert "Cancel 2 events" in text
-        later = await desk.append(Job())
+        later = await executor.append(Job())
         upto = text.partition('name="upto" value="')[2].partition('"')[0]
         form = {"do": "cancel", "status": "pending", "upto": upto, "token": token_of(text)}
         answer = await http.post("/act", data=form)
@@ -67,29 +67,29 @@ async def test_what_came_after_the_question_is_not_meant() -> None:
 
 
 @pytest.mark.parametrize("amount", ["0", "-3", "nan", "inf", "many", ""])
-async def test_a_limit_takes_no_nonsense(amount: str) -> None:
-    desk = Desk()
-    async with client(page_of(desk)) as http:
+async def test_an_invalid_amount_or_limit_name_is_refused(amount: str) -> None:
+    executor = JobExecutor()
+    async with client(page_of(executor)) as http:
         token = token_of((await http.get("/act?do=limit&limit=host")).text)
         form = {"do": "limit", "limit": "host", "amount": amount, "token": token}
         assert (await http.post("/act", data=form)).status_code == 400
         form |= {"limit": "unknown", "amount": "3"}
         assert (await http.post("/act", data=form)).status_code == 400
-    assert desk.limits["host"].amount == 3
+    assert executor.limits["host"].amount == 3
 
 
-async def test_what_is_not_there_is_not_asked_about() -> None:
-    async with client(page_of(Desk())) as http:
+async def test_an_action_on_a_missing_event_or_limit_is_not_found() -> None:
+    async with client(page_of(JobExecutor())) as http:
         for query in ("do=retry&id=1", "do=cancel&id=01a21310-1ad6-7061-8aa3-b3b063d1a4fd"):
             assert (await http.get(f"/act?{query}")).status_code == 404
         assert (await http.get("/act?do=limit&limit=none")).status_code == 404
         assert (await http.get("/act?do=explode")).status_code == 403
 
 
-async def test_a_pause_of_a_store_is_for_whoever_works_on_it(tmp_path: Path) -> None:
+async def test_a_pause_of_a_store_applies_to_all_its_workers(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'run.db'}"
-    desk = Desk(store=url)
-    job = await desk.append(Job())
+    executor = JobExecutor(store=url)
+    job = await executor.append(Job())
     page = web.app(url, authorize=lambda _request, _what: True)
     async with client(page) as http:
         assert "Paused" not in (await http.get("/")).text
@@ -100,15 +100,15 @@ async def test_a_pause_of_a_store_is_for_whoever_works_on_it(tmp_path: Path) -> 
         text = (await http.get("/")).text
         assert "Paused" in text
         assert "Resume…" in text
-        await desk.forward()
+        await executor.forward()
         assert job.status is EventStatus.PENDING
         assert (await http.post("/act", data=form | {"do": "resume"})).status_code == 303
         assert "Pause…" in (await http.get("/")).text
         assert (await http.get("/act?do=limit&limit=host")).status_code == 403
-    await desk.forward()
+    await executor.forward()
     assert job.status is EventStatus.COMPLETED
     await page.aclose()
-    await desk.store.close()
+    await executor.store.close()
 
 
 @pytest.mark.parametrize(
@@ -123,17 +123,17 @@ async def test_a_pause_of_a_store_is_for_whoever_works_on_it(tmp_path: Path) -> 
         ({"cookie": "other=1"}, ("cookie",)),
     ],
 )
-async def test_a_refused_post_says_what_differs(headers: Any, names: tuple[str, ...]) -> None:
-    desk = Desk()
-    async with client(page_of(desk), host="jobs.example:8000") as http:
+async def test_a_refused_post_names_the_difference(headers: Any, names: tuple[str, ...]) -> None:
+    executor = JobExecutor()
+    async with client(page_of(executor), host="jobs.example:8000") as http:
         form = {"do": "pause", "token": token_of((await http.get("/act?do=pause")).text)}
         answer = await http.post("/act", data=form, headers=headers)
         assert answer.status_code == 403
         assert all(name in answer.text for name in names), answer.text
-        assert not desk.paused
+        assert not executor.paused
         origin = {"origin": "http://JOBS.example:8000"}
         assert (await http.post("/act", data=form, headers=origin)).status_code == 303
-    assert desk.paused
+    assert executor.paused
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ async def test_a_refused_post_says_what_differs(headers: Any, names: tuple[str, 
         ("https://jobs.example", "jobs.example"),
     ],
 )
-async def test_a_default_port_makes_no_difference(origin: str, host: str) -> None:
-    desk = Desk()
-    async with client(page_of(desk), host="jobs.example") as http:
+async def test_a_default_port_may_be_left_out_of_the_origin(origin: str, host: str) -> None:
+    executor = JobExecutor()
+    async with client(page_of(executor), host="jobs.example") as http:
         form = {"do": "pause", "token": token_of((await http.get("/act?do=pause")).text)}
         headers = {"origin": origin, "host": host}
         assert (await http.post("/act", data=form, headers=headers)).status_code == 303
@@ -167,10 +167,10 @@ async def test_a_default_port_makes_no_difference(origin: str, host: str) -> Non
         ("retry-" + "9" * 40, None),
     ],
 )
-async def test_a_notice_is_one_of_the_librarys_own(done: str, shown: str | None) -> None:
-    desk = Desk()
-    job = await desk.append(Job())
-    async with client(page_of(desk)) as http:
+async def test_only_notices_of_the_page_itself_are_shown(done: str, shown: str | None) -> None:
+    executor = JobExecutor()
+    job = await executor.append(Job())
+    async with client(page_of(executor)) as http:
         for path in ("/events", f"/events/{job.id}"):
             text = (await http.get(path, params={"done": done})).text
             if shown is None:
@@ -181,10 +181,10 @@ async def test_a_notice_is_one_of_the_librarys_own(done: str, shown: str | None)
 
 
 @pytest.mark.parametrize("upto", ["1e300", "-1e300", "9" * 30, "nan", "x"])
-async def test_a_bound_that_is_none_is_refused(upto: str) -> None:
-    desk = Desk()
-    job = await desk.append(Job())
-    async with client(page_of(desk)) as http:
+async def test_an_invalid_bound_is_refused(upto: str) -> None:
+    executor = JobExecutor()
+    job = await executor.append(Job())
+    async with client(page_of(executor)) as http:
         token = token_of((await http.get("/act?do=cancel&status=pending")).text)
         form = {"do": "cancel", "status": "pending", "upto": upto, "token": token}
         assert (await http.post("/act", data=form)).status_code == 400

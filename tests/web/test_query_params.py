@@ -1,4 +1,4 @@
-"""Filters and places, as URLs have them."""
+"""Filters and positions in the list, as query parameters."""
 
 from time import time
 from urllib.parse import parse_qsl
@@ -6,24 +6,24 @@ from urllib.parse import parse_qsl
 import pytest
 
 from lionpride.core import EventStatus
-from lionpride.web.asked import ListFilter, link, number
+from lionpride.web.query_params import ListFilter, link, number
 
 
-def test_a_url_and_its_filters_are_one() -> None:
+def test_filters_survive_a_round_trip_through_a_url() -> None:
     query = {"queue": "a", "status": "failed", "kind": "m.K", "since": "1h", "q": "no & way"}
-    asked = ListFilter.of(query)
-    assert asked.query() == query
-    assert ListFilter.of(dict(parse_qsl(link("", "events", asked.query())[8:]))) == asked
-    assert asked.query(before=7) == query | {"before": "7"}
-    what = asked.sought
+    filters = ListFilter.of(query)
+    assert filters.query() == query
+    assert ListFilter.of(dict(parse_qsl(link("", "events", filters.query())[8:]))) == filters
+    assert filters.query(before=7) == query | {"before": "7"}
+    what = filters.event_filter
     assert (what.status, what.kind, what.text) == (EventStatus.FAILED, "m.K", "no & way")
     assert what.since == pytest.approx(time() - 3600, abs=60)
     assert (
-        asked.words() == "failed, of m.K, in queue a, created in the last 1h, matching “no & way”"
+        filters.words() == "failed, of m.K, in queue a, created in the last 1h, matching “no & way”"
     )
 
 
-def test_nonsense_is_left_out() -> None:
+def test_invalid_query_parameters_are_ignored() -> None:
     query = {"status": "strange", "since": "yesterday", "before": "-1", "after": "1e3", "q": " "}
     assert ListFilter.of(query) == ListFilter()
     assert not ListFilter.of(query).has_filters

@@ -14,11 +14,11 @@ from ..core import EventStatus
 from ..drawing.text import plural
 from ..stores.inspector import EventFilter
 
-__all__ = ["SPANS", "ListFilter", "arrival", "link", "notice", "number"]
+__all__ = ["CREATED_WITHIN", "ListFilter", "arrival", "link", "notice", "number"]
 
-_DONE: Final = re.compile(r"(retry|cancel)-([0-9]{1,12})")
+_NOTICE: Final = re.compile(r"(retry|cancel)-([0-9]{1,12})")
 
-SPANS: Final = {"15m": 900, "1h": 3600, "24h": 86400, "7d": 604800}
+CREATED_WITHIN: Final = {"15m": 900, "1h": 3600, "24h": 86400, "7d": 604800}
 """Time ranges for the creation of events: words of the URL, and seconds."""
 
 
@@ -47,16 +47,16 @@ class ListFilter:
             queue=str(query.get("queue") or "") or None,
             status=EventStatus(status) if status in EventStatus.allowed() else None,
             kind=str(query.get("kind") or "").strip() or None,
-            since=since if since in SPANS else "",
+            since=since if since in CREATED_WITHIN else "",
             text=str(query.get("q") or "").strip()[:200],
             before=arrival(query.get("before")),
             after=arrival(query.get("after")),
         )
 
     @property
-    def sought(self) -> EventFilter:
+    def event_filter(self) -> EventFilter:
         """The filters for a store."""
-        since = time() - SPANS[self.since] if self.since else None
+        since = time() - CREATED_WITHIN[self.since] if self.since else None
         return EventFilter(self.status, self.kind, since, self.text)
 
     @property
@@ -95,13 +95,13 @@ def notice(text: str) -> str:
 
     So a URL from outside cannot put its own words on the page.
     """
-    found = _DONE.fullmatch(text)
+    found = _NOTICE.fullmatch(text)
     if found is None:
         return ""
-    what, done = found[1], int(found[2])
-    if what == "retry":
-        return f"{plural(done, 'event')} {'is' if done == 1 else 'are'} pending again"
-    return f"{plural(done, 'event')} cancelled, or their workers were asked"
+    action, number = found[1], int(found[2])
+    if action == "retry":
+        return f"{plural(number, 'event')} {'is' if number == 1 else 'are'} pending again"
+    return f"{plural(number, 'event')} cancelled, or their workers were asked"
 
 
 def link(root: str, path: str, query: Mapping[str, str] | None = None) -> str:

@@ -1,21 +1,21 @@
-"""The stretch of time of the timeline."""
+"""The time range of the timeline."""
 
 import pytest
 from web.asgi import client
-from web.kit import Desk, Job
+from web.kit import Job, JobExecutor
 
 from lionpride import web
-from lionpride.web.window import Window
+from lionpride.web.time_range import TimeRange
 
 
-def test_it_follows_the_time_until_it_is_zoomed() -> None:
-    window = Window.of({"last": "1m"}, 1000.0)
-    assert (window.begin, window.end, window.last) == (940.0, 1000.0, "1m")
-    near = Window.of(window.zoomed(0.5), 5000.0)
+def test_the_range_follows_the_time_until_it_is_zoomed() -> None:
+    shown = TimeRange.of({"last": "1m"}, 1000.0)
+    assert (shown.begin, shown.end, shown.last) == (940.0, 1000.0, "1m")
+    near = TimeRange.of(shown.zoomed(0.5), 5000.0)
     assert (near.begin, near.end, near.last) == (970.0, 1000.0, "")
-    nearer = Window.of(near.zoomed(0.5), 5000.0)
+    nearer = TimeRange.of(near.zoomed(0.5), 5000.0)
     assert (nearer.begin, nearer.end) == (977.5, 992.5)
-    later = Window.of(nearer.moved(0.5), 5000.0)
+    later = TimeRange.of(nearer.moved(0.5), 5000.0)
     assert (later.begin, later.end) == (985.0, 1000.0)
 
 
@@ -23,13 +23,13 @@ def test_it_follows_the_time_until_it_is_zoomed() -> None:
     "query",
     [{}, {"last": "9y"}, {"from": "1"}, {"from": "2", "to": "1"}, {"from": "nan", "to": "3"}],
 )
-def test_nonsense_is_the_last_five_minutes(query: dict[str, str]) -> None:
-    assert Window.of(query, 1000.0) == Window(700.0, 1000.0, "5m")
+def test_an_invalid_range_is_the_last_five_minutes(query: dict[str, str]) -> None:
+    assert TimeRange.of(query, 1000.0) == TimeRange(700.0, 1000.0, "5m")
 
 
-def test_there_is_a_nearest_and_a_farthest() -> None:
-    assert Window.of(Window(0.0, 0.02).zoomed(0.001), 9.0).length == pytest.approx(0.01)
-    assert Window.of(Window(0.0, 800.0).zoomed(8), 9.0).length == pytest.approx(900.0)
+def test_the_length_of_a_range_has_bounds() -> None:
+    assert TimeRange.of(TimeRange(0.0, 0.02).zoomed(0.001), 9.0).length == pytest.approx(0.01)
+    assert TimeRange.of(TimeRange(0.0, 800.0).zoomed(8), 9.0).length == pytest.approx(900.0)
 
 
 NOW = 1_800_000_000.0
@@ -40,10 +40,10 @@ NOW = 1_800_000_000.0
     [(1e12, 1e12 + 60), (1e17, 1e17 + 64), (-1e12, -1e12 + 60), (-1e17, -1e17 + 64),
      (NOW + 5e3, NOW + 5060)],
 )  # fmt: skip
-def test_a_window_is_moved_to_where_events_can_be(begin: float, end: float) -> None:
-    window = Window.of({"from": str(begin), "to": str(end)}, NOW)
-    assert window.length == pytest.approx(end - begin)
-    assert 0.0 <= window.begin <= NOW
+def test_a_range_without_possible_events_is_moved(begin: float, end: float) -> None:
+    shown = TimeRange.of({"from": str(begin), "to": str(end)}, NOW)
+    assert shown.length == pytest.approx(end - begin)
+    assert 0.0 <= shown.begin <= NOW
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,9 @@ def test_a_window_is_moved_to_where_events_can_be(begin: float, end: float) -> N
     ],
 )
 async def test_a_timeline_of_any_time_is_shown(query: dict[str, str]) -> None:
-    desk = Desk()
-    async with desk:
-        await desk.append(Job())
-        await desk.join()
-        async with client(web.app(desk)) as http:
+    executor = JobExecutor()
+    async with executor:
+        await executor.append(Job())
+        await executor.join()
+        async with client(web.app(executor)) as http:
             assert (await http.get("/timeline", params=query)).status_code == 200

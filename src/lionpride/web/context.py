@@ -16,15 +16,15 @@ from ..view.monitor import Monitor
 from ..view.prometheus import Prometheus
 from .access import Access
 
-__all__ = ["ACTIONS", "Desk", "desk_of"]
+__all__ = ["ACTIONS", "PageContext", "context_of"]
 
 ACTIONS: Final = ("retry", "cancel", "pause", "resume", "limit")
 
-LATELY: Final = 30.0
+MAX_IDLE: Final = 30.0
 """Seconds for which events may be pending without a running worker."""
 
 
-class Desk:
+class PageContext:
     """State of one page; nothing of it is on disk.
 
     Args:
@@ -42,12 +42,13 @@ class Desk:
         self.closing = asyncio.Event()
         self._history: History | None = None
         self._prometheus: Prometheus | None = None
-        self._at_work: float | None = None
+        self._active_at: float | None = None
 
     def idle_for(self, waiting: int, now: float) -> float:
-        """Return for how many seconds events were pending and none ran here; 0.0 if all is well.
+        """Return for how many seconds events were pending and none ran here.
 
-        A process without an executor runs nothing, and one that is paused or stopped need not run.
+        0.0 means that there is no problem. A process without an executor runs nothing, and a
+        paused or stopped executor need not run any.
 
         Args:
             waiting: Number of pending events.
@@ -55,11 +56,11 @@ class Desk:
         """
         processor = None if self.executor is None else self.executor.processor
         if processor is None or processor.is_stopped() or processor.paused:
-            self._at_work = None
-        elif self._at_work is None or processor.working or not waiting:
-            self._at_work = now
-        elif now - self._at_work > LATELY:
-            return now - self._at_work
+            self._active_at = None
+        elif self._active_at is None or processor.working or not waiting:
+            self._active_at = now
+        elif now - self._active_at > MAX_IDLE:
+            return now - self._active_at
         return 0.0
 
     @property
@@ -89,7 +90,7 @@ class Desk:
     async def allowed(self, request: Request) -> set[str]:
         """Return the actions that a request may carry out."""
         possible: Sequence[str] = ACTIONS
-        if self.executor is None:  # a limit is known to the process that keeps it alone
+        if self.executor is None:  # only the executor knows its limits
             possible = ACTIONS[:-1] if await self.monitor.can_pause() else ACTIONS[:2]
         return {what for what in possible if await self.access.may(request, what)}
 
@@ -103,7 +104,7 @@ class Desk:
         await self.monitor.close()
 
 
-def desk_of(request: Request) -> Desk:
+def context_of(request: Request) -> PageContext:
     """Return the context of the requested page."""
-    desk: Desk = request.app.state.desk
-    return desk
+    context: PageContext = request.app.state.context
+    return context

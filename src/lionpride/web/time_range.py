@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .asked import number
+from .query_params import number
 
-__all__ = ["Window"]
+__all__ = ["TimeRange"]
 
-LAST: Final = {"1m": 60.0, "5m": 300.0, "15m": 900.0}
-LEAST: Final = 0.01
-LONGEST: Final = 900.0
+LAST_MINUTES: Final = {"1m": 60.0, "5m": 300.0, "15m": 900.0}
+MIN_LENGTH: Final = 0.01
+MAX_LENGTH: Final = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TimeRange:
     """A time range; it follows the present time unless it was zoomed.
 
     Attributes:
@@ -29,18 +29,22 @@ class Window:
     last: str = ""
 
     @classmethod
-    def of(cls, query: Mapping[str, Any], now: float) -> Window:
-        """Return the range of a query; for invalid ones, the last five minutes.
+    def of(cls, query: Mapping[str, Any], now: float) -> TimeRange:
+        """Return the range of a query; if it is invalid, the last five minutes.
 
         A range before 1970 or after now is moved to the nearest time at which events can be.
         """
         begin, end = number(query.get("from")), number(query.get("to"))
-        if begin is not None and end is not None and LEAST / 2 <= end - begin <= LONGEST + LEAST:
+        if (
+            begin is not None
+            and end is not None
+            and MIN_LENGTH / 2 <= end - begin <= MAX_LENGTH + MIN_LENGTH
+        ):
             shown = min(max(begin, 0.0), now)
             return cls(shown, end if shown == begin else shown + (end - begin))
         last = str(query.get("last") or "")
-        last = last if last in LAST else "5m"
-        return cls(now - LAST[last], now, last)
+        last = last if last in LAST_MINUTES else "5m"
+        return cls(now - LAST_MINUTES[last], now, last)
 
     @property
     def length(self) -> float:
@@ -52,7 +56,7 @@ class Window:
 
         The range of the last minutes keeps its end instead.
         """
-        length = min(LONGEST, max(LEAST, self.length * factor))
+        length = min(MAX_LENGTH, max(MIN_LENGTH, self.length * factor))
         end = self.end if self.last else (self.begin + self.end + length) / 2
         return _query(end - length, end)
 
@@ -64,7 +68,7 @@ class Window:
     @staticmethod
     def choices() -> list[str]:
         """Return the choices for the last minutes."""
-        return list(LAST)
+        return list(LAST_MINUTES)
 
 
 def _query(begin: float, end: float) -> dict[str, str]:
