@@ -93,7 +93,7 @@ class Dispatcher:
             return CheckedSource(runtime, *parts)
         if runtime.immediate is not None:
             return ImmediateSource(runtime, runtime.immediate, *parts)
-        return BatchingSource(runtime, *parts, self.fail)
+        return BatchingSource(runtime, *parts)
 
     # -- from outside ------------------------------------------------------------------------
 
@@ -144,8 +144,10 @@ class Dispatcher:
         await self._source.close()
         self._admission.give_back_all()
         store = self._runtime.store
-        if isinstance(store, BufferedPath) and self._pool.loop.is_running():
-            await store.settled()
+        if self._pool.loop.is_running():
+            await self._client.close()
+            if isinstance(store, BufferedPath):
+                await store.settled()
 
     def close(self) -> None:
         """Start no more events; running events continue."""

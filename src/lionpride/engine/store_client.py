@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -26,16 +27,16 @@ class StoreClient:
 
     Args:
         runtime: The store and the observers.
-        exit: Called with KeyboardInterrupt or SystemExit of user code, once it is recorded.
+        fail: Called with an error of the store in a task of the client, and with KeyboardInterrupt
+            or SystemExit of user code, once it is recorded.
     """
 
-    def __init__(self, runtime: Runtime, exit: Callable[[BaseException], None]) -> None:  # noqa: A002
+    def __init__(self, runtime: Runtime, fail: Callable[[BaseException], None]) -> None:
         self._runtime = runtime
-        self._exit = exit
+        self._fail = fail
         self._claiming = 0  # claims under way
-        self._cancelled: list[
-            EventData
-        ] = []  # events that were cancelled while claims were under way
+        self._cancelled: list[EventData] = []  # cancelled while claims were under way
+        self._settling: set[asyncio.Task[None]] = set()
 
     def cancel(self, event: EventData) -> None:
         """Note the cancel of an event that no worker has: a claim under way may return it."""
@@ -53,29 +54,27 @@ class StoreClient:
                 claims, seconds = await runtime.store.claim(runtime.name, n, **options)
             finally:
                 self._claiming -= 1
-            wanted = await self._without_cancelled(claims) if self._cancelled else claims
-            if runtime.limits is not None:
-                wanted = [claim for claim in wanted if not await self.settle_refused(claim)]
+            # Nothing is awaited from here on: user code may cancel a worker whose task it has kept.
+            is_checked = self._cancelled or runtime.limits is not None
+            wanted = self._wanted(claims) if is_checked else claims
             if wanted or not claims:
                 return wanted, seconds
 
-    async def _without_cancelled(self, claims: list[Claim]) -> list[Claim]:
-        """Return the claims whose events were not cancelled meanwhile; release the others."""
-        cancelled = [claim for claim in claims if any(claim[0] is e for e in self._cancelled)]
+    def _wanted(self, claims: list[Claim]) -> list[Claim]:
+        """Return the claims that may start; settle those of cancelled and of refused events."""
+        wanted = list[Claim]()
+        for claim in claims:
+            refusal = refusal_of(claim[0])
+            if any(claim[0] is event for event in self._cancelled):
+                self.settle_soon(claim, RELEASED)
+            elif refusal is not None:  # it can never start under the limits
+                failed = Ending(EventStatus.FAILED, error=refusal, retryable=False, tries=1)
+                self.settle_soon(claim, failed)
+            else:
+                wanted.append(claim)
         if not self._claiming:
             self._cancelled.clear()
-        for claim in cancelled:
-            await self.settle_unstarted(claim, RELEASED)
-        return [claim for claim in claims if claim not in cancelled]
-
-    async def settle_refused(self, claim: Claim) -> bool:
-        """Settle an event as FAILED that can never start under the limits; False for any other."""
-        refusal = refusal_of(claim[0])
-        if refusal is None:
-            return False
-        failed = Ending(EventStatus.FAILED, error=refusal, retryable=False, tries=1)
-        await self.settle_unstarted(claim, failed)
-        return True
+        return wanted
 
     async def settle(self, claim: Claim, outcome: Outcome) -> Outcome | None:
         """Record an outcome.
@@ -92,7 +91,7 @@ class StoreClient:
         if answer is Settled.FENCED:
             self._runtime.observers.lost += 1
         if isinstance(outcome.error, KeyboardInterrupt | SystemExit):
-            self._exit(outcome.error)
+            self._fail(outcome.error)
         if answer is Settled.CANCELLED:
             return after_cancel(outcome.error, outcome.duration)
         return outcome if answer is Settled.APPLIED else None
@@ -103,3 +102,20 @@ class StoreClient:
         recorded, observers = await self.settle(claim, outcome), self._runtime.observers
         if recorded is not None and (observers.level or recorded.status is not _PENDING):
             observers.notify(event, before, recorded.status, recorded)
+
+    def settle_soon(self, claim: Claim, outcome: Outcome) -> None:
+        """Settle a claim that does not start, in a task of its own."""
+        task = asyncio.get_running_loop().create_task(self._settle_or_fail(claim, outcome))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _settle_or_fail(self, claim: Claim, outcome: Outcome) -> None:
+        try:
+            await self.settle_unstarted(claim, outcome)
+        except Exception as error:
+            self._fail(error)
+
+    async def close(self) -> None:
+        """Wait for the settlements of claims that did not start."""
+        while self._settling:
+            await asyncio.wait(self._settling)

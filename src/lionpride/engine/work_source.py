@@ -6,7 +6,6 @@ calls ``next``, which waits.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Sized
 from typing import Any, Protocol
@@ -252,26 +251,18 @@ class BatchingSource:
         pool: The workers of the dispatcher.
         admission: The slots and the rate limit.
         client: Claims and settles events.
-        fail: Called with an error of the store.
     """
 
     def __init__(
-        self,
-        runtime: Runtime,
-        pool: WorkerPool,
-        admission: Admission,
-        client: StoreClient,
-        fail: Callable[[BaseException], None],
+        self, runtime: Runtime, pool: WorkerPool, admission: Admission, client: StoreClient
     ) -> None:
         self._runtime = runtime
         self._pool = pool
         self._admission = admission
         self._client = client
-        self._fail = fail
         self._signal = ReadySignal(runtime, self._ready)
         self._starts_claims = isinstance(runtime.store, BufferedPath) and runtime.window is None
         self._claimed: deque[Claim] = deque()
-        self._settling: set[asyncio.Task[None]] = set()
         self.has_more: Sized | bool = True
 
     def _ready(self) -> None:
@@ -344,17 +335,9 @@ class BatchingSource:
                 self._settle(claim, RELEASED)
 
     def _settle(self, claim: Claim, outcome: Outcome) -> None:
-        """Settle a claim that does not start, in a task; if that fails, the dispatcher fails."""
+        """Settle a claim that does not start, and give its slot back."""
         self._admission.give_back(1)
-        task = self._pool.loop.create_task(self._settle_or_fail(claim, outcome))
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
-
-    async def _settle_or_fail(self, claim: Claim, outcome: Outcome) -> None:
-        try:
-            await self._client.settle_unstarted(claim, outcome)
-        except Exception as error:
-            self._fail(error)
+        self._client.settle_soon(claim, outcome)
 
     def unsubscribe(self) -> None:
         """See ``WorkSource``."""
@@ -364,8 +347,6 @@ class BatchingSource:
         """See ``WorkSource``."""
         self.unsubscribe()
         self.release()
-        while self._settling and self._pool.loop.is_running():
-            await asyncio.wait(self._settling)
 
 
 def with_state(claim: Claim) -> Started:
