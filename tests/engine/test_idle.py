@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from engine.kit import Hold, Job, answers, background, desk, worker
+from engine.kit import Hold, Job, Waiting, answers, background, desk, statuses, worker
 
 from lionpride.core import Executor
 from lionpride.testing import VirtualLoop
@@ -29,12 +29,17 @@ class CountingLoop(VirtualLoop):
 
 async def cost_of_a_day() -> tuple[int, int]:
     """The turns that the loop takes in a day, and the timers that are set, but for our own."""
+    return await cost_of(86_400)
+
+
+async def cost_of(seconds: float) -> tuple[int, int]:
+    """The turns and the timers of this time."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, CountingLoop)
     for _ in range(20):
         await asyncio.sleep(0)  # let what was begun settle
     turns, timers = loop.turns, loop.timers
-    await asyncio.sleep(86_400)
+    await asyncio.sleep(seconds)
     return loop.turns - turns, loop.timers - timers - 1
 
 
@@ -188,3 +193,35 @@ def test_a_wait_for_a_time_is_one_timer() -> None:
         turns, timers = run(situation())
         assert turns <= ONE_WAIT + 4 * waits
         assert timers <= waits
+
+
+class SlowClaims(Waiting):
+    """A store whose claims take until ``answer`` is set."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.answer = asyncio.Event()
+
+    async def claim(self, *args: Any, **options: Any) -> Any:
+        await self.answer.wait()
+        return await self.inner.claim(*args, **options)
+
+
+def test_a_wait_for_starts_that_a_claim_of_another_loop_has_reserved_does_not_poll() -> None:
+    async def main() -> tuple[int, int]:
+        store = SlowClaims(desk().store)
+        executor = desk(store=store, queue_capacity=2, capacity_refresh_time=3600.0)
+        await executor.start()
+        jobs = await executor.append_many([Job() for _ in range(5)])
+        tasks = [asyncio.create_task(worker(executor).execute()) for _ in range(2)]
+        cost = await cost_of(60)
+        store.answer.set()
+        await executor.join()
+        assert statuses(jobs) == ["completed"] * 5
+        await executor.stop()
+        await asyncio.gather(*tasks)
+        return cost
+
+    turns, timers = run(main())
+    assert turns <= ONE_WAIT
+    assert timers == 0

@@ -128,9 +128,10 @@ class Admission:
             if free := self.free_starts():
                 return free
             runtime.when_free(self._pool.wake_claimer)  # also if a reservation is given back
-            full = runtime.running + runtime.reserved >= runtime.slots
-            is_only_slots = full or window is None
-            seconds = None if is_only_slots else (window.wait(self._now()) or 0.001)  # type: ignore[union-attr]
+            seconds = None
+            if window is not None and runtime.running + runtime.reserved < runtime.slots:
+                now = self._now()  # all starts that the window allows now are reserved
+                seconds = max(window.when(runtime.reserved + 1, now) - now, 1e-9)
             await self._pool.sleep(seconds)
         return 0
 
