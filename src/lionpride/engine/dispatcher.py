@@ -21,7 +21,13 @@ from .reporting import REPORT, Reporter
 from .runtime import Runtime
 from .single_round import SingleRound
 from .store_client import StoreClient
-from .work_source import BatchingSource, CheckedSource, ImmediateSource, WorkSource
+from .work_source import (
+    BatchingSource,
+    CheckedSource,
+    ClaimedBatch,
+    ImmediateSource,
+    WorkSource,
+)
 from .worker_pool import Worker, WorkerPool
 from .wrappers import OpenWrappers
 
@@ -83,6 +89,7 @@ class Dispatcher:
             self._complete = runtime.immediate.complete_now
         elif isinstance(store, BufferedPath) and not is_round:
             self._complete = store.complete_soon
+        self._batch = ClaimedBatch(runtime, pool, self._admission, self._client)
         self._source = self._make_source(size)
 
     def _make_source(self, size: int | None) -> WorkSource:
@@ -93,7 +100,7 @@ class Dispatcher:
             return CheckedSource(runtime, *parts)
         if runtime.immediate is not None:
             return ImmediateSource(runtime, runtime.immediate, *parts)
-        return BatchingSource(runtime, *parts)
+        return BatchingSource(runtime, *parts, self._batch)
 
     # -- from outside ------------------------------------------------------------------------
 
@@ -141,7 +148,8 @@ class Dispatcher:
 
     async def _finish(self) -> None:
         """Wait until claims that did not start, and completions, are recorded."""
-        await self._source.close()
+        self._source.close()
+        self._batch.release()
         self._admission.give_back_all()
         store = self._runtime.store
         if self._pool.loop.is_running():
@@ -153,12 +161,14 @@ class Dispatcher:
         """Start no more events; running events continue."""
         self._admission.stop_check()
         self._pool.close()
-        self._source.release()
+        self._batch.release()
 
     def hold_back(self) -> None:
-        """Return claims that have not started, since the processor is paused."""
+        """Return claims that have not started, since the processor is paused; end a round."""
         self._admission.hold_back()
-        self._source.release()
+        self._batch.release()
+        if self.is_round:
+            self._pool.close()
 
     def interrupt(self) -> None:
         """Start no more events, and return running ones to pending."""
@@ -173,7 +183,7 @@ class Dispatcher:
             if worker.claim is not None and worker.claim[0] is event:
                 worker.guard.end(cause)
                 return True
-        if self._source.withdraw(event, cause):
+        if self._batch.withdraw(event, cause):
             return True
         if cause is Cause.CANCEL:
             self._client.cancel(event)
@@ -198,8 +208,8 @@ class Dispatcher:
     def abandon(self) -> None:
         """Return the claims of a run whose event loop was closed; called from another loop."""
         self._pool.closing = True
-        self._source.unsubscribe()
-        self._source.release()
+        self._source.close()
+        self._batch.release()
         for worker in tuple(self._pool.workers):
             self._give_back(worker)
         self._admission.give_back_all()

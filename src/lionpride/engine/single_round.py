@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sized
 
-from ..rules.state_machine import RELEASED, Cause, Ending
+from ..rules.state_machine import RELEASED, Ending
 from ..stores.contract import Started
 from .admission import Admission
-from .event import Event
 from .runtime import Runtime
 from .store_client import StoreClient
 from .work_source import CheckedSource
@@ -95,19 +94,6 @@ class SingleRound:
             self._left -= 1
         return True
 
-    def withdraw(self, event: Event, cause: Cause) -> bool:
-        """See ``WorkSource``. The admission has the only such event."""
-        return False
-
-    def release(self) -> None:
-        """See ``WorkSource``. The processor is paused, or the round closes."""
-        if not self._pool.is_lost:
-            self._pool.close()
-
-    def unsubscribe(self) -> None:
+    def close(self) -> None:
         """See ``WorkSource``."""
-        self._source.unsubscribe()
-
-    async def close(self) -> None:
-        """See ``WorkSource``."""
-        await self._source.close()
+        self._source.close()

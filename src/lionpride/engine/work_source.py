@@ -7,7 +7,7 @@ calls ``next``, which waits.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterable, Sized
 from typing import Any, Protocol
 
 from ..model.event_data import EventData
@@ -22,7 +22,7 @@ from .runtime import Runtime
 from .store_client import StoreClient
 from .worker_pool import Worker, WorkerPool
 
-__all__ = ("BatchingSource", "CheckedSource", "ImmediateSource", "WorkSource")
+__all__ = ("BatchingSource", "CheckedSource", "ClaimedBatch", "ImmediateSource", "WorkSource")
 
 
 class WorkSource(Protocol):
@@ -43,17 +43,8 @@ class WorkSource(Protocol):
     async def next(self, worker: Worker) -> Started | None:
         """Wait for an event to start; None if ``take`` may have one, or the dispatcher closes."""
 
-    def withdraw(self, event: Event, cause: Cause) -> bool:
-        """Settle a claimed event that has not started; return False if it is another one."""
-
-    def release(self) -> None:
-        """Return claimed events to the store that have not started."""
-
-    def unsubscribe(self) -> None:
+    def close(self) -> None:
         """End the subscriptions of the source."""
-
-    async def close(self) -> None:
-        """End the source, after the last worker has left."""
 
 
 class ImmediateSource:
@@ -115,21 +106,10 @@ class ImmediateSource:
             await pool.sleep(seconds)
         return None
 
-    def withdraw(self, event: Event, cause: Cause) -> bool:
-        """See ``WorkSource``. A claim is a start."""
-        return False
-
-    def release(self) -> None:
-        """See ``WorkSource``. A claim is a start."""
-
-    def unsubscribe(self) -> None:
+    def close(self) -> None:
         """See ``WorkSource``."""
         if self._unsubscribe is not None:
             self._unsubscribe()
-
-    async def close(self) -> None:
-        """See ``WorkSource``."""
-        self.unsubscribe()
 
 
 class ReadySignal:
@@ -224,20 +204,67 @@ class CheckedSource:
                 admission.slot_is_unused()
         return (with_state(claims[0]) if claims else None), seconds
 
-    def withdraw(self, event: Event, cause: Cause) -> bool:
-        """See ``WorkSource``. The admission has the only such event."""
-        return False
-
-    def release(self) -> None:
-        """See ``WorkSource``. The admission has the only such event."""
-
-    def unsubscribe(self) -> None:
+    def close(self) -> None:
         """See ``WorkSource``."""
         self._signal.close()
 
-    async def close(self) -> None:
-        """See ``WorkSource``."""
-        self.unsubscribe()
+
+class ClaimedBatch:
+    """Events that were claimed together and have not started, each with a reserved slot.
+
+    Args:
+        runtime: The slots.
+        pool: The workers of the dispatcher.
+        admission: The reserved slots.
+        client: Settles claims that do not start.
+    """
+
+    def __init__(
+        self, runtime: Runtime, pool: WorkerPool, admission: Admission, client: StoreClient
+    ) -> None:
+        self._runtime = runtime
+        self._pool = pool
+        self._admission = admission
+        self._client = client
+        self._claims: deque[Claim] = deque()
+
+    def add(self, claims: Iterable[Claim]) -> None:
+        """Add claims, for each of which a slot is reserved."""
+        self._claims.extend(claims)
+
+    def take(self) -> Started | None:
+        """Return the next event, to be started in its slot; None if there is none."""
+        if not self._claims:
+            return None
+        claim, runtime = self._claims.popleft(), self._runtime
+        is_full = runtime.running >= runtime.slots
+        if is_full or (runtime.window is not None and not runtime.window.free(self._pool.now())):
+            self._settle(claim, RELEASED)  # others have used its slot meanwhile
+            return None
+        self._admission.reserve(-1)
+        return with_state(claim)
+
+    def withdraw(self, event: Event, cause: Cause) -> bool:
+        """Settle a claimed event; return False if it is another one."""
+        for claim in self._claims:
+            if claim[0] is event:
+                self._claims.remove(claim)
+                is_cancel = cause is Cause.CANCEL
+                self._settle(claim, cancelled_while_waiting() if is_cancel else RELEASED)
+                return True
+        return False
+
+    def release(self) -> None:
+        """Return all claims to the store. If the event loop is closed, the leases lapse."""
+        while self._claims:
+            claim = self._claims.popleft()
+            if self._pool.loop.is_running():
+                self._settle(claim, RELEASED)
+
+    def _settle(self, claim: Claim, outcome: Outcome) -> None:
+        """Settle a claim that does not start, and give its slot back."""
+        self._admission.give_back(1)
+        self._client.settle_soon(claim, outcome)
 
 
 class BatchingSource:
@@ -250,19 +277,26 @@ class BatchingSource:
         runtime: The store and the slots.
         pool: The workers of the dispatcher.
         admission: The slots and the rate limit.
-        client: Claims and settles events.
+        client: Claims events.
+        batch: The claimed events.
     """
 
     def __init__(
-        self, runtime: Runtime, pool: WorkerPool, admission: Admission, client: StoreClient
+        self,
+        runtime: Runtime,
+        pool: WorkerPool,
+        admission: Admission,
+        client: StoreClient,
+        batch: ClaimedBatch,
     ) -> None:
         self._runtime = runtime
         self._pool = pool
         self._admission = admission
         self._client = client
+        self._batch = batch
         self._signal = ReadySignal(runtime, self._ready)
         self._starts_claims = isinstance(runtime.store, BufferedPath) and runtime.window is None
-        self._claimed: deque[Claim] = deque()
+        self.take = batch.take
         self.has_more: Sized | bool = True
 
     def _ready(self) -> None:
@@ -271,18 +305,6 @@ class BatchingSource:
 
     async def begin(self) -> None:
         """See ``WorkSource``."""
-
-    def take(self) -> Started | None:
-        """See ``WorkSource``."""
-        if not self._claimed:
-            return None
-        claim, runtime = self._claimed.popleft(), self._runtime
-        is_full = runtime.running >= runtime.slots
-        if is_full or (runtime.window is not None and not runtime.window.free(self._pool.now())):
-            self._settle(claim, RELEASED)  # others have used its slot meanwhile
-            return None
-        self._admission.reserve(-1)
-        return with_state(claim)
 
     async def next(self, worker: Worker) -> Started | None:
         """See ``WorkSource``."""
@@ -295,9 +317,9 @@ class BatchingSource:
             claims, seconds = await self._claim(free)
             pool.begin_turn()  # other tasks had their turn while the store took its time
             self.has_more = seconds is not None or len(claims) > 1 or not signal.is_armed
-            self._claimed.extend(claims)
+            self._batch.add(claims)
             if self._pool.closing or self._runtime.paused:  # since the claim was requested
-                self.release()
+                self._batch.release()
             elif claims:
                 return None
             elif signal.is_armed:  # else something has come since the claim was requested
@@ -317,36 +339,9 @@ class BatchingSource:
         admission.give_back(free - len(claims))
         return claims, seconds
 
-    def withdraw(self, event: Event, cause: Cause) -> bool:
-        """See ``WorkSource``."""
-        for claim in self._claimed:
-            if claim[0] is event:
-                self._claimed.remove(claim)
-                is_cancel = cause is Cause.CANCEL
-                self._settle(claim, cancelled_while_waiting() if is_cancel else RELEASED)
-                return True
-        return False
-
-    def release(self) -> None:
-        """See ``WorkSource``. If the event loop is closed, the leases lapse."""
-        while self._claimed:
-            claim = self._claimed.popleft()
-            if self._pool.loop.is_running():
-                self._settle(claim, RELEASED)
-
-    def _settle(self, claim: Claim, outcome: Outcome) -> None:
-        """Settle a claim that does not start, and give its slot back."""
-        self._admission.give_back(1)
-        self._client.settle_soon(claim, outcome)
-
-    def unsubscribe(self) -> None:
+    def close(self) -> None:
         """See ``WorkSource``."""
         self._signal.close()
-
-    async def close(self) -> None:
-        """See ``WorkSource``."""
-        self.unsubscribe()
-        self.release()
 
 
 def with_state(claim: Claim) -> Started:
