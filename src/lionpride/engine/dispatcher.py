@@ -224,7 +224,7 @@ class Dispatcher:
         event: Any
         wrappers: OpenWrappers | None = None
         worker.begin()
-        pool.is_waking = False
+        pool.may_wake = True
         time = now()
         try:
             while not (pool.closing or worker.is_spent or worker.context != worker.clean):
@@ -234,7 +234,7 @@ class Dispatcher:
                     time = now()
                     if claim is None:
                         continue
-                if not pool.is_waking and source.has_more:
+                if pool.may_wake and source.has_more:
                     pool.wake_one()  # in case this event waits
                 event, attempt, own = claim
                 own["_began"] = began = time  # an event begins when the one before it has ended

@@ -116,8 +116,8 @@ class WorkerPool:
         now: The clock of the event loop.
         claimer: The claimer.
         closing: True if no event is started any more.
-        is_waking: True if no worker has to be woken or spawned: one was, and has not looked for an
-            event yet, or all of them run events.
+        may_wake: False if ``wake_one`` would do nothing: it was called, and no worker has begun to
+            look for an event, become idle or left since.
         over: Done when the pool is closing and its last worker has left.
         turn_ends: The time at which events that never wait let other tasks of the event loop run.
         workers: All workers.
@@ -135,7 +135,7 @@ class WorkerPool:
         self.turn_ends = 0.0
         self.claimer: Worker | None = None
         self.closing = False
-        self.is_waking = False
+        self.may_wake = True
         self.over: asyncio.Future[None] = self.loop.create_future()
         self.workers: set[Worker] = set()
         self._size = size
@@ -155,15 +155,14 @@ class WorkerPool:
 
     def wake_one(self) -> None:
         """Have a worker look for the next event, unless one does or will: wake or spawn one."""
-        if self.is_waking or self.claimer is not None or self.closing:
+        if not self.may_wake or self.claimer is not None or self.closing:
             return
+        self.may_wake = False
         while self._idle:
             future = self._idle.pop()
             if not future.done():  # else user code has cancelled this worker
-                self.is_waking = True
                 future.set_result(None)
                 return
-        self.is_waking = True
         if len(self.workers) < self._size:
             self._spawn()
 
@@ -221,19 +220,15 @@ class WorkerPool:
         """Wait until woken; call it only in a worker that is not the claimer."""
         if self.closing:
             return
-        self.is_waking = False
+        self.may_wake = True
         future = self.loop.create_future()
         self._idle.append(future)
         try:
             await future
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
-                self.is_waking = False  # woken and cancelled at once: it will not look
-            raise
         finally:
             if future in self._idle:
                 self._idle.remove(future)
-        self.is_waking = False
+        self.may_wake = True
         self.begin_turn()
 
     async def sleep(self, seconds: float | None) -> None:
@@ -285,7 +280,7 @@ class WorkerPool:
     def leave(self, worker: Worker) -> None:
         """Remove a worker at its end; another one takes its place if there is work."""
         self.workers.discard(worker)
-        self.is_waking = False
+        self.may_wake = True
         if not self.is_lost:
             self.wake_one()
             self._check_over()
