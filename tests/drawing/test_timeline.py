@@ -1,5 +1,6 @@
 """The picture: well-formed, standalone, true to its records, and never too large."""
 
+import itertools
 import random
 import re
 from xml.etree import ElementTree as ET
@@ -139,6 +140,15 @@ def test_a_bar_has_as_much_of_its_label_as_fits(label, drawn):
     spans = [Span(0, 0, 1, "completed", label), *[Span(0, i, i + 1, "completed") for i in range(9)]]
     inside = [node.text for node in parsed(spans).iter(f"{SVG}text") if node.get("pointer-events")]
     assert inside == ([] if drawn is None else [drawn])
+
+
+def test_the_number_of_waiting_events_is_drawn_in_steps():
+    short = [Span(at, at + 1e-4, at + 0.1, "completed") for at in (n / 10 for n in range(50))]
+    root = parsed([Span(0, None, None, "pending"), *short])
+    (area,) = [path for path in root.iter(f"{SVG}path") if path.get("fill-opacity") == "0.28"]
+    points = re.findall(r"[ML]([\d.]+) ([\d.]+)", area.get("d"))
+    assert len(points) > 100
+    assert all(a[0] == b[0] or a[1] == b[1] for a, b in itertools.pairwise(points))
 
 
 def test_every_kind_has_a_colour_of_its_own():

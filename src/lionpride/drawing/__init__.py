@@ -1,1 +1,1 @@
-"""Pictures as text, and numbers as people write them: pure functions over plain data."""
+"""Numbers as text, and pictures as SVG: pure functions over plain data."""

@@ -1,4 +1,4 @@
-"""The data of the picture of a run: lanes, scales, counts and waits."""
+"""Layout of the picture of a run: lanes, counts, waits, and places on the page."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ import heapq
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+
+from .svg import Axis, round_step
+from .text import duration
 
 __all__ = ["RETRIED", "Bar", "Chart", "Span", "assign_lanes", "kind_of", "percentile"]
 
 WIDTH, LEFT, RIGHT = 1200, 68, 28
 PLOT = WIDTH - LEFT - RIGHT
-TOP = 118  # where the slots begin
-BAND = 84  # height of the panel of what waits
+MARKS = 10  # about how many times are labelled
+TOP = 118  # the top of the slots
+BAND = 84  # height of the panel of waiting events
 GAP = 56  # between the slots and that panel
-MAX_ROWS = 120  # more slots than this share rows
-TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
+MAX_ROWS = 120  # if there are more slots, several share a row
 
 RETRIED = "returned to the queue"
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The time of an event in the queue and in an attempt.
+    """The time of an event in the queue and in an attempt, with a label and a URL.
 
     Times are seconds of one clock. ``status`` is the status at the end. "pending" with a start is
     an attempt after which the event returned to the queue. "pending" without a start is an event
@@ -34,6 +38,7 @@ class Span:
     end: float | None
     status: str
     label: str = ""
+    link: str = ""
 
     @property
     def last(self) -> float:
@@ -86,30 +91,40 @@ def assign_lanes(spans: Iterable[Span], until: float) -> list[Bar]:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest of the sorted values that at least `share` of them do not exceed."""
+    """Return the smallest of some sorted values that at least a share of them does not exceed."""
     if not values:
         return 0.0
     return values[max(0, math.ceil(share * len(values)) - 1)]
 
 
-def tick_step(seconds: float) -> float:
-    """The step between the marks of a time axis: a round number that makes about ten of them."""
-    wanted = (seconds or 1.0) / 10
-    if wanted > 1:
-        return float(next((t for t in TICKS if t >= wanted), 86400 * math.ceil(wanted / 86400)))
-    power = 10.0 ** math.floor(math.log10(wanted))
-    return next(power * n for n in (1, 2, 5, 10) if power * n >= wanted * 0.999)
+def _tick_label(at: float, step: float) -> str:
+    """Return the label of a time, with as many digits as the step between labels has."""
+    if at == 0:
+        return "0"
+    if step >= 1:
+        return duration(at) if at >= 60 else f"{at:.0f} s"
+    if step >= 0.1:
+        return f"{at:.1f} s"
+    digits = max(0, -math.floor(math.log10(step * 1000) + 1e-9))
+    return f"{at * 1000:.{digits}f} ms"
 
 
 class Chart:
-    """A run, counted and placed on the page: time goes right, rows of slots go down."""
+    """A run with its counts and places: time goes right, rows of slots go down.
+
+    Attributes:
+        axis: The time since the origin, the arrival of the first event.
+    """
 
     def __init__(self, spans: Sequence[Span]) -> None:
         self.spans = spans
         self.origin = min((span.arrival for span in spans), default=0.0)
         self.until = max((span.last for span in spans), default=0.0)
         self.seconds = self.until - self.origin
-        self.scale = PLOT / (self.seconds or 1.0)
+        step = round_step(self.seconds / MARKS)
+        self.axis = Axis(
+            0.0, self.seconds, partial(_tick_label, step=step), MARKS, LEFT, PLOT, unit=""
+        )
         self.bars = assign_lanes(spans, self.until)
         self.lanes = 1 + max((bar.lane for bar in self.bars), default=0)
         self.waits = sorted(bar.start - bar.span.arrival for bar in self.bars)
@@ -129,15 +144,15 @@ class Chart:
         self.band_bottom = self.band_top + BAND
 
     def x(self, at: float) -> float:
-        """Where a time is on the page."""
-        return LEFT + (at - self.origin) * self.scale
+        """Return the place of a time."""
+        return self.axis.x(at - self.origin)
 
     def y(self, row: int) -> float:
-        """Where the top of a row is on the page."""
+        """Return the place of the top of a row."""
         return TOP + self.pitch * row
 
     def depth(self) -> list[tuple[float, int]]:
-        """How many waited, as (time, number) after each change, in order of time."""
+        """Return the number of waiting events after each change, as (time, number), by time."""
         changes: dict[float, int] = {}
         for span in self.spans:
             changes[span.arrival] = changes.get(span.arrival, 0) + 1

@@ -1,4 +1,4 @@
-"""What a notebook displays: counts and a picture, as HTML and SVG."""
+"""Display in a notebook: counts as HTML, and a picture as SVG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How numbers and names are written: for people, in few characters."""
+"""Numbers, times and names as short texts for people."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _INSTALLED = (
 )
 _BLANKS = re.compile(r"\s+")
 
-# Widths of letters in a wide sans-serif, as shares of its size; a narrower font leaves some air.
+# Widths of letters in a wide sans-serif font, as shares of its size.
 _WIDTHS = (("fijlrt.,:;'|!/-()[] I", 0.37), ("_sczxJ", 0.54), ("mwMW%@…", 0.95))
 _EMS = {letter: width for letters, width in _WIDTHS for letter in letters}
 
@@ -78,7 +78,7 @@ def unit_of(*seconds: float) -> str:
 
 
 def in_unit(seconds: float, unit: str) -> str:
-    """Write a length of time in a unit, with a decimal place where it is short: 3.2 s, 3,600 s."""
+    """Write a length of time in a unit, with a decimal place if it is short: 3.2 s, 3,600 s."""
     value = seconds / _UNITS[unit]
     if value < 0.095:
         return f"{value:.1g} {unit}"
@@ -94,14 +94,14 @@ def number(value: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Write a length of time as a clock that does not jump about: 0:07, 12:30, 1:02:03."""
+    """Write a length of time as a clock: 0:07, 12:30, 1:02:03."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def rate(per_second: float) -> str:
-    """Write a rate: 1,234/s, 12.3/s, or 4.5/min where a second is too short to count in."""
+    """Write a rate: 1,234/s, 12.3/s, or 4.5/min if it is below one a second."""
     if per_second >= 100:
         return f"{per_second:,.0f}/s"
     if per_second >= 1:
@@ -115,7 +115,7 @@ def plural(number: int, noun: str) -> str:
 
 
 def how_far(progress: tuple[float | None, str] | None, chunks: int | None) -> str:
-    """Write what an event says of itself: 40% page 4 of 10, and what it has yielded."""
+    """Write the progress of an event: 40% page 4 of 10, and the number of its chunks."""
     parts = []
     if progress is not None:
         fraction, note = progress
@@ -126,12 +126,13 @@ def how_far(progress: tuple[float | None, str] | None, chunks: int | None) -> st
 
 
 def one_line(text: str) -> str:
-    """Fold line breaks and runs of blanks, and drop what a terminal would obey."""
-    return "".join(c for c in _BLANKS.sub(" ", text).strip() if c.isprintable())
+    """Replace line breaks and runs of blanks by one blank, and remove control characters."""
+    line = _BLANKS.sub(" ", text).strip()
+    return line if line.isprintable() else "".join(c for c in line if c.isprintable())
 
 
 def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
-    """Rows of a table as lines of text; the columns in `right` end in one line, the rest begin."""
+    """Return a table as lines of text; the columns in ``right`` are aligned to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -143,7 +144,7 @@ def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
 
 
 def shorten(text: str, width: int) -> str:
-    """Cut the middle out of a text that is longer than `width`: both its ends tell most."""
+    """Cut the middle out of a text that is longer than ``width``."""
     if len(text) <= width:
         return text
     head = max(0, (width - 1) // 3)
@@ -152,7 +153,7 @@ def shorten(text: str, width: int) -> str:
 
 
 def text_width(text: str, size: float) -> float:
-    """About how wide a text is when drawn in letters of a size; wide rather than narrow."""
+    """Return the approximate width of a text in a font size, rather too large than too small."""
     return size * sum(_EMS.get(c, 0.64 if c < "\u2e80" else 1.0) for c in text)
 
 
@@ -169,7 +170,7 @@ def fitting(text: str, width: float, size: float) -> str:
     else:
         return text
     name = text.rstrip("/")
-    least = max(11, len(name) * 2 // 3)  # a short name says nothing when cut
+    least = max(11, len(name) * 2 // 3)  # a short name is unreadable if it is cut
     return next(
         (
             cut
@@ -181,9 +182,9 @@ def fitting(text: str, width: float, size: float) -> str:
 
 
 def trouble(error: BaseException) -> str:
-    """An error in one line, and where it was raised: job.py line 3: ValueError: no such size.
+    """Return an error in one line, with its place: job.py line 3: ValueError: no such size.
 
-    The line is the user's own, if there is one: not that of a library which it has called.
+    The place is the last line of the user's own code, if there is one, and not that of a library.
     """
     name = type(error).__name__
     if isinstance(error, SyntaxError) and error.filename:

@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from ..core import EventStatus
 from ..drawing.chart import Span, assign_lanes
-from ..drawing.plots import Axis, Block, blocks, gauge, lines, stacks
+from ..drawing.plots import bars_in_lanes, gauge, lines, stacks
+from ..drawing.svg import Axis
 from ..drawing.text import duration, number, plural, wait
 from ..stores.inspector import FinishedEvent, LimitUsage, RunningEvent
 from ..view.history import Interval
@@ -77,53 +78,41 @@ def overview(intervals: Sequence[Interval], width: float) -> dict[str, Markup]:
 
 
 def timeline(
-    finished_events: Sequence[FinishedEvent],
+    finished: Sequence[FinishedEvent],
     running: Sequence[RunningEvent],
     time_range: TimeRange,
     link: Callable[[UUID], str],
 ) -> dict[str, Any]:
     """Return a chart with a bar for each event that ran in a time range, at most ``MAX_BARS``."""
-    now = time()
-    ran = [
-        s
-        for s in finished_events
-        if s.duration is not None and s.ended - s.duration <= time_range.end
-    ]
-    run = [one for one in running if one.since is not None and one.since <= time_range.end]
-    shown: dict[int, tuple[str, str, str]] = {}
+    now, until = time(), time_range.end
+    ran = [e for e in finished if e.duration is not None and e.ended - e.duration <= until]
+    run = [one for one in running if one.since is not None and one.since <= until]
     spans = []
-    for stay in ran[-(MAX_BARS - len(run)) :]:
-        began = stay.ended - (stay.duration or 0.0)
-        span = Span(began, began, stay.ended, stay.status.value)
-        spans.append(span)
-        shown[id(span)] = f"s-{stay.status.value}", _bar_text(stay), link(stay.id)
+    for event in ran[-(MAX_BARS - len(run)) :]:
+        began, words = event.ended - (event.duration or 0.0), _bar_text(event)
+        status, url = event.status.value, link(event.id)
+        spans.append(Span(began, began, event.ended, status, words, url))
     for one in run:
-        began = one.since or now
-        span = Span(began, began, max(now, began), "processing")
-        spans.append(span)
+        began, url = one.since or now, link(one.record.id)
         words = f"{one.record.kind}, running for {duration(max(0.0, now - began))}"
-        shown[id(span)] = "s-processing", words, link(one.record.id)
+        spans.append(Span(began, began, max(now, began), "processing", words, url))
     bars = assign_lanes(spans, now)
     lanes = min(MAX_LANES, 1 + max((bar.lane for bar in bars), default=0))
-    drawn = [
-        Block(bar.start, bar.end, bar.lane, *shown[id(bar.span)])
-        for bar in bars
-        if bar.lane < MAX_LANES
-    ]
+    drawn = [bar for bar in bars if bar.lane < MAX_LANES]
     pitch = 18 if lanes <= 12 else 12 if lanes <= 30 else 8
-    words = f"{plural(len(drawn), 'event')} in {duration(time_range.length)}"
+    label = f"Timeline: {plural(len(drawn), 'event')} in {duration(time_range.length)}"
     axis = Axis(time_range.begin, time_range.end, _writer(time_range.length), marks=6)
     return {
-        "svg": Markup(blocks(drawn, lanes, axis, f"Timeline: {words}", pitch=pitch, least=5)),
+        "svg": Markup(bars_in_lanes(drawn, lanes, axis, label, pitch=pitch, least=5)),
         "shown": len(drawn),
         "all": len(ran) + len(run),
     }
 
 
-def _bar_text(stay: FinishedEvent) -> str:
+def _bar_text(event: FinishedEvent) -> str:
     """Return the text of an event's bar."""
-    words = f"{stay.kind}, {stay.status.value}, ran {duration(stay.duration or 0.0)}"
-    return words if stay.waited is None else f"{words}, waited {duration(stay.waited)}"
+    words = f"{event.kind}, {event.status.value}, ran {duration(event.duration or 0.0)}"
+    return words if event.waited is None else f"{words}, waited {duration(event.waited)}"
 
 
 def gauge_of(usage: LimitUsage, can_change: bool) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from ..core import Event, EventStatus
-from ..drawing.plots import Axis, Block, blocks
+from ..drawing.chart import Bar, Span
+from ..drawing.plots import bars_in_lanes
+from ..drawing.svg import Axis
 from ..drawing.text import duration
 from ..model.attempts import attempts_of
 from ..model.serialization.codec import encode
@@ -103,20 +105,24 @@ def _timeline(
     runs = []
     for one in attempts:
         words = f"attempt {one.number} failed after {duration(one.duration)}"
-        runs.append((one.started, one.started + one.duration, "s-failed", words))
+        runs.append((one.started, one.started + one.duration, "failed", words))
     last = (attempts[-1].started if attempts else 0.0) + 1e-3
     if started is not None and started > last:
-        kind = "processing" if record.ended is None else record.status.value
-        runs.append((started, end, f"s-{kind}", f"{kind}, {duration(end - started)}"))
+        status = "processing" if record.ended is None else record.status.value
+        runs.append((started, end, status, f"{status}, {duration(end - started)}"))
     if end - created < 1e-4:
         return None
     bars, before = [], created
-    for begin, until, kind, label in runs:
+    for begin, until, status, label in runs:
         if begin > before:
-            bars.append(Block(before, begin, 0, "s-pending", f"waited {duration(begin - before)}"))
-        bars.append(Block(begin, until, 0, kind, label))
+            bars.append(_bar(before, begin, "pending", f"waited {duration(begin - before)}"))
+        bars.append(_bar(begin, until, status, label))
         before = until
     if record.status is EventStatus.PENDING and end > before:
-        bars.append(Block(before, end, 0, "s-pending", f"waits {duration(end - before)}"))
+        bars.append(_bar(before, end, "pending", f"waits {duration(end - before)}"))
     axis = Axis(created, max(end, before), clock, marks=4)
-    return Markup(blocks(bars, 1, axis, "History of the event", pitch=22))
+    return Markup(bars_in_lanes(bars, 1, axis, "History of the event", pitch=22))
+
+
+def _bar(begin: float, end: float, status: str, label: str) -> Bar:
+    return Bar(Span(begin, begin, end, status, label), begin, end, lane=0, free_since=begin)
