@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from lionpride.stores.postgres.pipelines import Pipeline
 
 
+def unfailing(items: Sequence[int], error: Exception) -> None:
+    raise AssertionError from error
+
+
 async def test_what_comes_meanwhile_makes_up_the_next_batch_of_so_many_at_most() -> None:
     batches: list[list[int]] = []
     gate = asyncio.Event()
@@ -15,7 +19,7 @@ async def test_what_comes_meanwhile_makes_up_the_next_batch_of_so_many_at_most()
         await gate.wait()
         return True
 
-    pipeline = Pipeline(make, 3)
+    pipeline = Pipeline(make, 3, unfailing)
     pipeline.put(1)
     pipeline.put(2)
     while not batches:
@@ -42,7 +46,7 @@ async def test_a_batch_that_is_not_to_go_on_waits_for_the_next_word() -> None:
             return False
         return True
 
-    pipeline = Pipeline(make, 10)
+    pipeline = Pipeline(make, 10, unfailing)
     pipeline.put(1)
     await pipeline.quiet()
     assert pipeline.stalled
@@ -50,3 +54,23 @@ async def test_a_batch_that_is_not_to_go_on_waits_for_the_next_word() -> None:
     pipeline.put(2)
     await pipeline.quiet()
     assert batches == [[1], [1, 2]]
+
+
+async def test_an_error_of_a_batch_fails_its_requests_and_the_next_batch_runs() -> None:
+    failed: list[tuple[list[int], Exception]] = []
+    error = ValueError("of the first batch")
+    batches: list[list[int]] = []
+
+    async def make(some: Sequence[int]) -> bool:
+        batches.append(list(some))
+        if len(batches) == 1:
+            raise error
+        return True
+
+    pipeline = Pipeline(make, 2, lambda items, raised: failed.append((list(items), raised)))
+    for number in (1, 2, 3):
+        pipeline.put(number)
+    await pipeline.quiet()
+    assert failed == [([1, 2], error)]
+    assert batches == [[1, 2], [3]]
+    assert pipeline.idle

@@ -50,7 +50,7 @@ from .hot_claim import Claim, Leased
 from .hot_complete import complete
 from .inspector import PostgresInspectorReads
 from .migrations import over_own_connection, schema_of, upgrade_schema
-from .pipelines import Request, run_request
+from .pipelines import Request, fail_requests, run_request
 from .session import TableConnection
 from .snapshot import PostgresSnapshot
 from .stale_read_guard import StaleReadGuard
@@ -163,7 +163,12 @@ class PostgresBackend:
                 self._connector,
                 self.names,
                 self._queue,
-                Batches(append=self._append_all, settle=self._settle_all, claim=self._claim_one),
+                Batches(
+                    append=self._append_all,
+                    settle=self._settle_all,
+                    claim=self._claim_one,
+                    fail_settlements=self._fail_settlements,
+                ),
                 connections=self._connections,
                 where=self.place,
                 patience=self._patience,
@@ -594,6 +599,14 @@ class PostgresBackend:
             self._trouble = None
         await self._settle_each(asked)
         return is_done
+
+    def _fail_settlements(
+        self, items: Sequence[QueuedCompletion | Request], error: Exception
+    ) -> None:
+        """Raise an error in the caller of each settlement; repeat completions, which have none."""
+        fail_requests([one for one in items if isinstance(one, Request)], error)
+        if completions := [one for one in items if not isinstance(one, Request)]:
+            self._repeat_later(completions, error)
 
     async def _complete_all(self, completions: Sequence[QueuedCompletion]) -> bool:
         """Record completions; return False if they have to be repeated."""

@@ -12,7 +12,7 @@ from ...errors import OperationError
 from ..sql.process import forks
 from ..sql.rows import QueuedAppend, QueuedCompletion
 from .connection_pool import ConnectionPool, Connector
-from .pipelines import Pipeline, Request, run_request
+from .pipelines import Pipeline, Request, fail_future, fail_requests, run_request
 from .session import OWN_SHARDS, SHARDS, Session, TableConnection
 from .tables import TableNames
 
@@ -25,11 +25,15 @@ MANY: Final = 1_000
 
 
 class Batches(NamedTuple):
-    """The functions that run the batches of the hot pipelines; each returns True to go on."""
+    """The functions that run the batches of the hot pipelines; each returns True to go on.
+
+    ``fail_settlements`` is called with settlements after an error of ``settle``.
+    """
 
     append: Callable[[Sequence[QueuedAppend]], Awaitable[bool]]
     settle: Callable[[Sequence[QueuedCompletion | Request]], Awaitable[bool]]
     claim: Callable[[Sequence[Request]], Awaitable[bool]]
+    fail_settlements: Callable[[Sequence[QueuedCompletion | Request], Exception], None]
 
 
 class Connections:
@@ -85,12 +89,12 @@ class Connections:
         self.append_session, self.settle_session = session(0, keeps=True), session(1, keeps=True)
         self.claim_session = session(2, keeps=True)
         self.read_session = session(3, writes=False)
-        self.appends: Pipeline[QueuedAppend] = Pipeline(batches.append, MANY)
-        self.settlements: Pipeline[QueuedCompletion | Request] = Pipeline(batches.settle, MANY)
-        self.claims: Pipeline[Request] = Pipeline(batches.claim, 1)
-        self.large_appends: Pipeline[Request] = Pipeline(partial(_run_each, session(4)), 1)
-        self.others: Pipeline[Request] = Pipeline(partial(_run_each, session(3)), 1)
-        self.vacuums: Pipeline[Request] = Pipeline(partial(_run_each, session(3)), 1)
+        self.appends = Pipeline(batches.append, MANY, _fail_appends)
+        self.settlements = Pipeline(batches.settle, MANY, batches.fail_settlements)
+        self.claims = Pipeline(batches.claim, 1, fail_requests)
+        self.large_appends = Pipeline(partial(_run_each, session(4)), 1, fail_requests)
+        self.others = Pipeline(partial(_run_each, session(3)), 1, fail_requests)
+        self.vacuums = Pipeline(partial(_run_each, session(3)), 1, fail_requests)
 
     @property
     def is_ours(self) -> bool:
@@ -151,3 +155,9 @@ async def _run_each(session: Session, requests: Sequence[Request]) -> bool:
         if not request.future.cancelled():
             await run_request(session, request)
     return True
+
+
+def _fail_appends(entries: Sequence[QueuedAppend], error: Exception) -> None:
+    """Raise an error in the caller of each append."""
+    for one in entries:
+        fail_future(one[2], error)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
+from ...errors import StoreError
 from .session import Session, TableConnection
 
-__all__ = ("Pipeline", "Request", "run_request")
+__all__ = ("Pipeline", "Request", "fail_future", "fail_requests", "run_request")
 
 T = TypeVar("T")
 
@@ -30,8 +31,7 @@ class Request(NamedTuple):
 
     def fail(self, error: BaseException) -> None:
         """Raise an error in the caller."""
-        if not self.future.done():
-            self.future.set_exception(error)
+        fail_future(self.future, error)
 
     async def answer(self, answer: Any) -> None:
         """Call ``then`` with the answer of the committed step, and wake the caller."""
@@ -46,6 +46,18 @@ class Request(NamedTuple):
                 self.future.set_result(value)
 
 
+def fail_future(future: asyncio.Future[Any], error: BaseException) -> None:
+    """Raise an error in the caller that awaits a future, if it waits still."""
+    if not future.done():
+        future.set_exception(error)
+
+
+def fail_requests(requests: Sequence[Request], error: Exception) -> None:
+    """Raise an error in the caller of each request."""
+    for request in requests:
+        request.fail(error)
+
+
 async def run_request(
     link: Session, request: Request, step: Callable[[TableConnection], Awaitable[Any]] | None = None
 ) -> None:
@@ -58,17 +70,31 @@ async def run_request(
         await request.answer(answer)
 
 
+_INTERRUPTED: Final = (
+    "the task that sends requests to the server was cancelled, so it is unknown whether this one "
+    "was recorded: cancel only tasks of your own, not all tasks of the event loop"
+)
+
+
 class Pipeline(Generic[T]):
     """Runs one batch after another; requests that arrive during a batch form the next.
 
     Args:
-        make: Runs a batch, and handles its errors. Returns True to go on with the next batch.
+        make: Runs a batch, and handles the errors of the server. Returns True to go on with the
+            next batch.
         most: Maximum number of requests in a batch.
+        fail: Called with requests that are not answered, since ``make`` has raised an error.
     """
 
-    def __init__(self, make: Callable[[Sequence[T]], Awaitable[bool]], most: int) -> None:
+    def __init__(
+        self,
+        make: Callable[[Sequence[T]], Awaitable[bool]],
+        most: int,
+        fail: Callable[[Sequence[T], Exception], None],
+    ) -> None:
         self._make = make
         self._most = most
+        self._fail = fail
         self._items: list[T] = []
         self._under_way = 0
         self._task: asyncio.Task[None] | None = None
@@ -97,16 +123,28 @@ class Pipeline(Generic[T]):
                 await asyncio.sleep(0)  # requests of this turn of the event loop join the batch
                 items = self._items[: self._most]
                 del self._items[: self._most]
-                self._under_way = len(items)
-                self._turn = asyncio.get_running_loop().create_future()
-                try:
-                    self.stalled = not await self._make(items)
-                finally:
-                    self._under_way = 0
-                    self._turn.set_result(None)
-                    self._turn = None
+                await self._run_batch(items)
+        except asyncio.CancelledError as error:  # of all tasks, by user code
+            items, self._items = self._items, []
+            self._fail(items, StoreError(_INTERRUPTED, cause=error))
+            raise
         finally:
             self._task = None
+
+    async def _run_batch(self, items: Sequence[T]) -> None:
+        self._under_way = len(items)
+        self._turn = asyncio.get_running_loop().create_future()
+        try:
+            self.stalled = not await self._make(items)
+        except asyncio.CancelledError:
+            self._items[:0] = items  # fail with the others
+            raise
+        except Exception as error:
+            self._fail(items, error)
+        finally:
+            self._under_way = 0
+            self._turn.set_result(None)
+            self._turn = None
 
     @property
     def behind(self) -> int:
