@@ -219,6 +219,33 @@ async def test_a_timer_or_an_idle_worker_keeps_no_event(
         timer.cancel()
 
 
+async def test_spend_raises_in_a_thread_for_which_the_event_loop_is_blocked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lionpride.engine.attempt_context.ANSWER_TIME", 0.05)
+    errors: list[Exception] = []
+
+    async def do(event: Event) -> None:
+        context = current()
+
+        def work() -> None:
+            try:
+                context.spend(tokens=3)
+            except OperationError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    limit = Limit("tokens", 100, per=60)
+    async with Executor.of(Task, limits=[limit]) as executor:
+        await executor.result(await executor.append(Task(do=do)))
+    (error,) = errors
+    assert "the event loop was blocked for 0.05 s" in str(error)
+    assert "asyncio.to_thread" in str(error)
+
+
 async def test_a_thread_without_context_variables_reports_with_the_context_of_the_attempt() -> None:
     async def do(event: Event) -> None:
         context = current()

@@ -35,6 +35,10 @@ its context variables for as long as they exist.
 """
 
 
+ANSWER_TIME: Final = 30.0
+"""Seconds for which a thread waits for the event loop, which may be waiting for that thread."""
+
+
 class WorkerHandle:
     """Identifies the worker that runs the calling code; tasks and threads of the code inherit it.
 
@@ -64,6 +68,7 @@ class WorkerHandle:
 
         Raises:
             RuntimeError: if the loop is closed.
+            OperationError: if the loop has not called it after ``ANSWER_TIME`` seconds.
         """
         try:
             is_here = asyncio.get_running_loop() is self.loop
@@ -74,13 +79,24 @@ class WorkerHandle:
         answer: Future[T] = Future()
 
         def call() -> None:
+            if not answer.set_running_or_notify_cancel():
+                return
             try:
                 answer.set_result(function())
             except Exception as error:
                 answer.set_exception(error)
 
         self.loop.call_soon_threadsafe(call)
-        return answer.result()
+        try:
+            return answer.result(ANSWER_TIME)
+        except TimeoutError:
+            if not answer.cancel():  # the loop calls it now, or the function has raised this error
+                return answer.result()
+        raise OperationError(
+            f"spend(): the event loop was blocked for {ANSWER_TIME:g} s, so the costs are not "
+            "recorded: do not wait for a thread in async code with thread.join() or "
+            "future.result(); await asyncio.to_thread(...) instead"
+        )
 
 
 WORKER: Final[ContextVar[WorkerHandle | None]] = ContextVar("lionpride_worker", default=None)
@@ -189,7 +205,7 @@ class AttemptContext:
 
         Raises:
             ValidationError: for an amount that is not a finite number >= 0.
-            OperationError: if the attempt is over.
+            OperationError: if the attempt is over, or in a thread: if the event loop is blocked.
         """
         worker = self._worker
         if worker is None or worker.thread == get_ident():
