@@ -25,7 +25,7 @@ def measured(seen: Seen, kind: type[Executor] = Desk, **config: Any) -> Executor
 
 
 @pytest.mark.parametrize(("kind", "made"), KINDS)
-async def test_what_waits_and_what_runs(kind: type[Executor], made: Any) -> None:
+async def test_pending_and_running_events_are_measured(kind: type[Executor], made: Any) -> None:
     seen, hold = Seen(), Hold()
     executor = measured(seen, kind, concurrency_limit=2)
     await executor.append_many([made(do=hold) for _ in range(5)])
@@ -46,7 +46,9 @@ async def test_what_waits_and_what_runs(kind: type[Executor], made: Any) -> None
 
 
 @pytest.mark.parametrize(("kind", "made"), KINDS)
-async def test_every_ending_is_counted_by_class_and_status(kind: type[Executor], made: Any) -> None:
+async def test_finished_events_are_counted_by_class_and_status(
+    kind: type[Executor], made: Any
+) -> None:
     seen = Seen()
     executor = measured(seen, kind)
     jobs = [made() for _ in range(3000)]
@@ -65,7 +67,7 @@ async def test_every_ending_is_counted_by_class_and_status(kind: type[Executor],
     }
 
 
-async def test_what_has_ended_before_is_not_counted() -> None:
+async def test_events_that_finished_earlier_are_not_counted() -> None:
     seen, executor = Seen(), QuickDesk()
     executor.observe(lambda step: None, light=True)
     async with executor:
@@ -78,7 +80,7 @@ async def test_what_has_ended_before_is_not_counted() -> None:
 
 
 @pytest.mark.virtual
-async def test_how_long_events_waited_and_attempts_took() -> None:
+async def test_waits_and_durations_are_measured() -> None:
     seen = Seen()
     executor = measured(seen, concurrency_limit=1)
     await executor.append_many([Job(do=sleeps(3)), Job(do=raises(ValueError("no")))])
@@ -99,7 +101,7 @@ async def test_how_long_events_waited_and_attempts_took() -> None:
     ]
 
 
-async def test_plain_events_beyond_so_many_a_second_are_measured_in_part() -> None:
+async def test_many_plain_events_are_sampled() -> None:
     seen = Seen()
     executor = measured(seen, QuickDesk)
     async with executor:
@@ -110,7 +112,7 @@ async def test_plain_events_beyond_so_many_a_second_are_measured_in_part() -> No
     assert seen.values("lionpride.event.settled", STATUS) == {"completed": 20_000}
 
 
-async def test_what_is_sent_back_is_counted_by_reason() -> None:
+async def test_events_that_are_pending_again_are_counted_by_reason() -> None:
     seen = Seen()
     executor = measured(seen)
     async with executor:
@@ -124,7 +126,7 @@ async def test_what_is_sent_back_is_counted_by_reason() -> None:
     }
 
 
-async def test_what_is_taken_of_limits() -> None:
+async def test_usage_and_amount_of_limits_are_measured() -> None:
     seen, hold = Seen(), Hold()
     limits = [Limit("requests", 10, per=60), Limit("at once", 4)]
     executor = measured(seen, limits=limits)
@@ -141,7 +143,7 @@ async def test_what_is_taken_of_limits() -> None:
     assert seen.values("lionpride.limit.used", name) == {"requests": 3, "at once": 0}
 
 
-async def test_over_a_file_what_the_file_has_is_told_and_how_long_it_takes(tmp_path: Path) -> None:
+async def test_a_file_is_measured_with_the_time_of_its_settlements(tmp_path: Path) -> None:
     seen, url = Seen(), f"sqlite:///{tmp_path}/run.db"
     other = Desk(store=url)
     await other.append_many([Job() for _ in range(7)])
@@ -158,7 +160,7 @@ async def test_over_a_file_what_the_file_has_is_told_and_how_long_it_takes(tmp_p
         assert point.sum > 0
 
 
-async def test_a_collector_in_a_thread_of_its_own_is_told_too() -> None:
+async def test_a_collector_in_another_thread_gets_the_values() -> None:
     seen, found = Seen(), list[Any]()
     executor = measured(seen)
     await executor.start()
@@ -177,14 +179,14 @@ async def test_a_collector_in_a_thread_of_its_own_is_told_too() -> None:
     assert found == [{"lionpride": 3}]
 
 
-async def test_an_outcome_that_is_refused_is_a_lost_lease() -> None:
+async def test_a_refused_outcome_is_a_lost_lease() -> None:
     seen = Seen()
     executor = measured(seen)
     executor.observers.lost += 1  # by the engine: tests/engine/test_observers.py
     assert [point.value for _, point in seen.points("lionpride.lease.lost")] == [1]
 
 
-async def test_whoever_stops_it_measures_no_more() -> None:
+async def test_nothing_is_measured_after_stop() -> None:
     seen, executor = Seen(), Desk()
     stop = instrument(executor, **seen.providers(), traces=False)
     await executor.append(Job())
@@ -195,7 +197,7 @@ async def test_whoever_stops_it_measures_no_more() -> None:
     assert executor.status_counts()[EventStatus.COMPLETED] == 1
 
 
-async def test_what_is_measured_is_not_kept() -> None:
+async def test_the_executor_is_not_kept_alive() -> None:
     seen = Seen()
     executor = measured(seen)
     await executor.append(Job())

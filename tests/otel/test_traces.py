@@ -93,7 +93,7 @@ async def test_each_attempt_is_a_span_with_its_error() -> None:
         assert recorded.name == "exception"
 
 
-async def test_a_skip_is_no_error_and_a_denial_no_attempt() -> None:
+async def test_a_skip_is_not_an_error_and_a_denial_is_not_an_attempt() -> None:
     seen = Seen()
     await traced(Job(do=raises(Skip("nothing to do")), ask=answers(False, True)), seen=seen)
     (attempt,) = seen.spans("process")
@@ -102,7 +102,7 @@ async def test_a_skip_is_no_error_and_a_denial_no_attempt() -> None:
     assert not attempt.events
 
 
-async def test_the_append_is_a_child_of_whatever_span_is_current() -> None:
+async def test_the_append_is_a_child_of_the_current_span() -> None:
     seen = Seen()
     with seen.traces.get_tracer("users own").start_as_current_span("request") as request:
         await traced(Job(), seen=seen)
@@ -111,7 +111,7 @@ async def test_the_append_is_a_child_of_whatever_span_is_current() -> None:
     assert append.parent.span_id == request.get_span_context().span_id
 
 
-async def test_an_append_that_is_refused_says_so() -> None:
+async def test_the_span_of_a_refused_append_has_the_error() -> None:
     seen = Seen()
     executor, job = Desk(), Job()
     instrument(executor, **seen.providers(), metrics=False)
@@ -157,7 +157,7 @@ async def test_the_context_travels_with_the_event_from_process_to_process(tmp_pa
 
 
 @pytest.mark.parametrize(("kind", "made"), KINDS)
-async def test_what_is_not_sampled_has_no_span_and_nothing_in_its_metadata(
+async def test_an_event_that_is_not_sampled_has_no_span_and_no_metadata(
     kind: type[Executor], made: Any
 ) -> None:
     seen, jobs = Seen(), [made() for _ in range(20)]
@@ -166,7 +166,7 @@ async def test_what_is_not_sampled_has_no_span_and_nothing_in_its_metadata(
     assert not any(job.metadata for job in jobs)
 
 
-async def test_a_part_of_them_is_sampled_whole() -> None:
+async def test_a_sampled_event_has_all_its_spans() -> None:
     seen = Seen()
     executor = QuickDesk()
     instrument(executor, **seen.providers(), metrics=False, sample=0.5)
@@ -180,7 +180,7 @@ async def test_a_part_of_them_is_sampled_whole() -> None:
     assert len(attempts) == len(appends)
 
 
-async def test_what_is_appended_within_a_sampled_span_is_traced_whatever_the_part() -> None:
+async def test_events_appended_within_a_sampled_span_are_always_traced() -> None:
     seen = Seen()
     with seen.traces.get_tracer("users own").start_as_current_span("request"):
         await traced(Plain(), seen=seen, kind=QuickDesk, sample=0)
@@ -188,7 +188,7 @@ async def test_what_is_appended_within_a_sampled_span_is_traced_whatever_the_par
 
 
 @pytest.mark.parametrize("sampler", [ALWAYS_OFF, ParentBased(TraceIdRatioBased(0.0))])
-async def test_the_sampler_of_the_sdk_has_its_say(sampler: Any) -> None:
+async def test_the_sampler_of_the_sdk_applies_too(sampler: Any) -> None:
     seen, job = Seen(sampler=sampler), Job()
     await traced(job, seen=seen)
     assert seen.spans() == []
@@ -196,7 +196,7 @@ async def test_the_sampler_of_the_sdk_has_its_say(sampler: Any) -> None:
     assert not flags & 1, "who runs it knows that it is not sampled"
 
 
-async def test_without_an_sdk_nothing_is_recorded_and_nothing_in_the_way() -> None:
+async def test_without_an_sdk_nothing_is_recorded() -> None:
     executor, job = Desk(), Job(label="x")
     instrument(executor)
     await executor.append(job)
@@ -206,7 +206,7 @@ async def test_without_an_sdk_nothing_is_recorded_and_nothing_in_the_way() -> No
     assert executor.observers.failures == 0
 
 
-async def test_whoever_stops_it_traces_no_more() -> None:
+async def test_nothing_is_traced_after_stop() -> None:
     seen, executor = Seen(), Desk()
     stop = instrument(executor, **seen.providers())
     stop()
@@ -217,6 +217,6 @@ async def test_whoever_stops_it_traces_no_more() -> None:
 
 
 @pytest.mark.parametrize("sample", [-0.1, 1.1, float("nan")])
-def test_a_part_is_between_nought_and_one(sample: float) -> None:
+def test_a_sample_is_between_zero_and_one(sample: float) -> None:
     with pytest.raises(ValidationError, match="sample"):
         instrument(Desk(), sample=sample)

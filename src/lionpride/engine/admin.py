@@ -190,11 +190,11 @@ class Admin:
     def timeline(self, title: str | None) -> Picture:
         """Return a chart of the events in this process; see ``Executor.timeline``."""
         from ..drawing.notebook import picture_of, title_of  # late: for charts alone
-        from ..model.spans import MOST, spans_of  # late: for charts alone
+        from ..model.spans import MAX_EVENTS, spans_of  # late: for charts alone
 
         title = title or title_of(self._owner, self._name)
         lanes = self._store.states.lanes.values()
-        newest = chain.from_iterable(islice(reversed(lane.values()), MOST) for lane in lanes)
+        newest = chain.from_iterable(islice(reversed(lane.values()), MAX_EVENTS) for lane in lanes)
         events = sorted(newest, key=lambda event: event.execution.arrival or 0)
         return picture_of(spans_of(events, _unix_time_of_zero()), title)
 

@@ -11,9 +11,9 @@ from .event_data import EventData
 from .execution import TERMINAL, EventStatus
 from .progress import BEGAN
 
-__all__ = ("MOST", "counts_of", "spans_of")
+__all__ = ("MAX_EVENTS", "counts_of", "spans_of")
 
-MOST: Final = 10_000
+MAX_EVENTS: Final = 10_000
 """Maximum number of events in a picture; the newest are drawn."""
 
 
@@ -21,11 +21,11 @@ def spans_of(events: Sequence[EventData], ahead: float | None = None) -> list[Sp
     """Return how events ran over time: a span for each known attempt.
 
     Args:
-        events: The events; if there are more than ``MOST``, the last ones.
+        events: The events; if there are more than ``MAX_EVENTS``, the last ones.
         ahead: The difference in seconds between Unix time and the clock of their start times. If
             it is None, the smallest difference with which no event starts before its creation.
     """
-    shown = events[-MOST:]
+    shown = events[-MAX_EVENTS:]
     if ahead is None:
         lead = (e.created_timestamp - e.__dict__[BEGAN] for e in shown if BEGAN in e.__dict__)
         ahead = max(lead, default=0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from opentelemetry.metrics import CallbackOptions, Histogram, MeterProvider, Observation, get_meter
@@ -12,7 +12,7 @@ from .. import __version__
 from ..core import EventStatus, Executor, Transition
 from ..model import registry
 from ..stores.contract import ImmediatePath
-from .asking import LoopReader
+from .loop_reader import LoopReader
 
 __all__ = ("Metrics",)
 
@@ -21,7 +21,9 @@ _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5
 
 _PENDING, _PROCESSING = EventStatus.PENDING, EventStatus.PROCESSING
 
-Seen = Iterable[Observation]
+Observations = Iterable[Observation]
+Instrument = tuple[str, Callable[[], Observations], str, str]
+"""Name, callback, unit and description."""
 
 
 class Metrics:
@@ -37,8 +39,8 @@ class Metrics:
     """
 
     def __init__(self, executor: Executor, provider: MeterProvider | None) -> None:
-        self._observe = executor.observe  # until it begins: a meter keeps what it calls for good
-        self._asked = LoopReader(executor)
+        self._observe = executor.observe  # until it begins: a meter keeps its callbacks for ever
+        self._reader = LoopReader(executor)
         queue = executor.store.queue
         self._own = {"messaging.system": "lionpride", "messaging.destination.name": queue}
         self._waits = not isinstance(executor.store, ImmediatePath)
@@ -46,8 +48,8 @@ class Metrics:
         self._reasons: Counter[str] = Counter()
         self._quick = executor.observers.quick
         self._quick_before, self._lost_before = Counter(self._quick), executor.observers.lost
-        self._began: dict[int, float] = {}  # attempts that are not on record yet, by number
-        self._going = True
+        self._began: dict[int, float] = {}  # start of attempts, by the id of the event object
+        self._is_active = True
         meter = get_meter("lionpride", __version__, meter_provider=provider)
 
         def histogram(name: str, description: str) -> Histogram:
@@ -62,42 +64,45 @@ class Metrics:
         self._latency = histogram(
             "lionpride.store.duration", "From the end of an attempt until its outcome was recorded"
         )
-        up_down, counter = (
-            meter.create_observable_up_down_counter,
-            meter.create_observable_counter,
+        pairs = (
+            (meter.create_observable_up_down_counter, self._amounts_now()),
+            (meter.create_observable_counter, self._counts_since_start()),
         )
-        up_down("lionpride.event.waiting", [self._see(self._waiting)], "{event}", "Pending")
-        up_down("lionpride.event.running", [self._see(self._running)], "{event}", "Processing")
-        counter("lionpride.event.settled", [self._see(self._ended)], "{event}", "Ended")
-        counter(
-            "lionpride.event.returned",
-            [self._see(self._returned)],
-            "{event}",
-            "Pending again: denied, retried, interrupted",
-        )
-        counter("lionpride.lease.lost", [self._see(self._lost)], "{lease}", "Outcomes refused")
-        up_down("lionpride.limit.used", [self._see(self._used)], "1", "Amount of each limit in use")
-        up_down("lionpride.limit.amount", [self._see(self._amounts)], "1", "Amount of each limit")
+        for create, instruments in pairs:
+            for name, callback, unit, description in instruments:
+                create(name, [self._while_active(callback)], unit, description)
+
+    def _amounts_now(self) -> Iterator[Instrument]:
+        yield "lionpride.event.waiting", self._waiting, "{event}", "Pending"
+        yield "lionpride.event.running", self._running, "{event}", "Processing"
+        yield "lionpride.limit.used", self._used, "1", "Amount of each limit in use"
+        yield "lionpride.limit.amount", self._amounts, "1", "Amount of each limit"
+
+    def _counts_since_start(self) -> Iterator[Instrument]:
+        reasons = "Pending again: denied, retried, interrupted"
+        yield "lionpride.event.settled", self._ended, "{event}", "Ended"
+        yield "lionpride.event.returned", self._returned, "{event}", reasons
+        yield "lionpride.lease.lost", self._lost, "{lease}", "Outcomes refused"
 
     def begin(self) -> Callable[[], None]:
         """Measure from now on, and return a function that ends it."""
-        leave = self._observe(self._note, light=True)
+        leave = self._observe(self._on_transition, light=True)
         del self._observe
 
         def stop() -> None:
-            self._going = False
+            self._is_active = False
             leave()
 
         return stop
 
-    # -- what is heard -------------------------------------------------------------------------
+    # -- transitions ----------------------------------------------------------------------------
 
-    def _note(self, step: Transition) -> None:
+    def _on_transition(self, step: Transition) -> None:
         before, after, number = step.before, step.after, id(step.event)
         if after is _PROCESSING:
             self._began[number] = step.at
             if step.waited is not None:
-                self._wait.record(step.waited, self._of(step))
+                self._wait.record(step.waited, self._attributes(step))
             return
         began = self._began.pop(number, None)
         if step.reason:
@@ -109,7 +114,7 @@ class Metrics:
 
     def _measure(self, step: Transition, duration: float, began: float | None) -> None:
         """Record how long an attempt took, and how long its outcome took to be recorded."""
-        attributes = self._of(step)
+        attributes = self._attributes(step)
         if step.is_failure:
             attributes["error.type"] = type(step.error).__qualname__
         self._duration.record(duration, attributes)
@@ -117,22 +122,24 @@ class Metrics:
             latency = max(0.0, step.at - began - duration)
             self._latency.record(latency, self._own | {"lionpride.store.operation": "settle"})
 
-    def _of(self, step: Transition) -> dict[str, Any]:
+    def _attributes(self, step: Transition) -> dict[str, Any]:
         kind = registry.key_of(type(step.event))
         return self._own | {"messaging.operation.name": "attempt", "lionpride.event.class": kind}
 
-    # -- what is asked -------------------------------------------------------------------------
+    # -- queries at a collection -----------------------------------------------------------------
 
-    def _see(self, seen: Callable[[], Seen]) -> Callable[[CallbackOptions], Seen]:
-        return lambda _: seen() if self._going else ()
+    def _while_active(
+        self, observe: Callable[[], Observations]
+    ) -> Callable[[CallbackOptions], Observations]:
+        return lambda _: observe() if self._is_active else ()
 
-    def _waiting(self) -> Seen:
-        yield Observation(self._asked.counts().get(_PENDING, 0), self._own)
+    def _waiting(self) -> Observations:
+        yield Observation(self._reader.counts().get(_PENDING, 0), self._own)
 
-    def _running(self) -> Seen:
-        yield Observation(self._asked.counts().get(_PROCESSING, 0), self._own)
+    def _running(self) -> Observations:
+        yield Observation(self._reader.counts().get(_PROCESSING, 0), self._own)
 
-    def _ended(self) -> Seen:
+    def _ended(self) -> Observations:
         for (kind, status), count in self.settled().items():
             of = {"lionpride.event.class": kind, "lionpride.event.status": status}
             yield Observation(count, self._own | of)
@@ -144,17 +151,17 @@ class Metrics:
             settled[registry.key_of(kind), "completed"] += count
         return settled
 
-    def _returned(self) -> Seen:
+    def _returned(self) -> Observations:
         for reason, count in tuple(self._reasons.items()):
             yield Observation(count, self._own | {"lionpride.event.reason": reason})
 
-    def _lost(self) -> Seen:
-        yield Observation(self._asked.lost() - self._lost_before, self._own)
+    def _lost(self) -> Observations:
+        yield Observation(self._reader.lost() - self._lost_before, self._own)
 
-    def _used(self) -> Seen:
-        for room in self._asked.rooms():
+    def _used(self) -> Observations:
+        for room in self._reader.rooms():
             yield Observation(room.used, self._own | {"lionpride.limit.name": room.limit})
 
-    def _amounts(self) -> Seen:
-        for room in self._asked.rooms():
+    def _amounts(self) -> Observations:
+        for room in self._reader.rooms():
             yield Observation(room.amount, self._own | {"lionpride.limit.name": room.limit})

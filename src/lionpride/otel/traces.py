@@ -54,11 +54,13 @@ class Traces:
 
     def __init__(self, executor: Executor, sample: float, provider: TracerProvider | None) -> None:
         self._executor = executor
-        self._sample = Sample(sample, maybe=_asked(), must=_is_sampled, knows=_came_from_a_span)
+        self._sample = Sample(
+            sample, maybe=_context_check(), must=_is_sampled, knows=_has_parent_span
+        )
         self._tracer = get_tracer("lionpride", __version__, tracer_provider=provider)
         self._queue = executor.store.queue
         self._names = f"append {self._queue}", f"process {self._queue}"
-        self._said: WeakKeyDictionary[type, tuple[dict[str, Any], dict[str, Any]]] = (
+        self._known_attributes: WeakKeyDictionary[type, tuple[dict[str, Any], dict[str, Any]]] = (
             WeakKeyDictionary()
         )
 
@@ -78,9 +80,9 @@ class Traces:
     def append(self, event: Event) -> AppendSpan:
         """Return the span of an append; its context is stored with the event."""
         span = self._tracer.start_span(
-            self._names[0], kind=SpanKind.PRODUCER, attributes=self._said_of(event)[0]
+            self._names[0], kind=SpanKind.PRODUCER, attributes=self._attributes_of(event)[0]
         )
-        if span.get_span_context().is_valid:  # else there is no SDK, or none that samples
+        if span.get_span_context().is_valid:  # without an SDK it is not valid
             propagate.inject(event.metadata, set_span_in_context(span))
         return AppendSpan(span, event)
 
@@ -90,7 +92,7 @@ class Traces:
         producer = propagate.extract(event.metadata)
         origin = get_current_span(producer).get_span_context()
         attributes = {
-            **self._said_of(event)[1],
+            **self._attributes_of(event)[1],
             _ID: str(event.id),
             "lionpride.event.attempt": start.attempt,
         }
@@ -105,15 +107,15 @@ class Traces:
         )
         return Current(span)
 
-    def _said_of(self, event: Event) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _attributes_of(self, event: Event) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the attributes of appends and of attempts for an event's class."""
         kind = type(event)
-        if kind not in self._said:
-            self._said[kind] = (
+        if kind not in self._known_attributes:
+            self._known_attributes[kind] = (
                 self._attributes(kind, "append", "send"),
                 self._attributes(kind, "attempt", "process"),
             )
-        return self._said[kind]
+        return self._known_attributes[kind]
 
     def _attributes(self, kind: type[Event], operation: str, sort: str) -> dict[str, Any]:
         return {
@@ -126,7 +128,7 @@ class Traces:
 
 
 class AppendSpan:
-    """Ends the span of an append; by hand, as ``Current``."""
+    """Context manager that ends the span of an append."""
 
     __slots__ = ("_event", "_span")
 
@@ -144,14 +146,17 @@ class AppendSpan:
         traceback: TracebackType | None,
     ) -> None:
         if error is not None:
-            _fail(self._span, error)
-        # After the append: what has an id before is looked for among all that is here.
+            _set_failed(self._span, error)
+        # After the append: an append searches the store for an event that has an id already.
         self._span.set_attribute(_ID, str(self._event.id))
         self._span.end()
 
 
 class Current:
-    """Makes a span the current one, and ends it; by hand, which costs a third less."""
+    """Context manager that makes a span the current one, and ends it.
+
+    A class costs a third less than a function with ``contextmanager``.
+    """
 
     __slots__ = ("_span", "_token")
 
@@ -169,11 +174,11 @@ class Current:
     ) -> None:
         detach(self._token)
         if error is not None:
-            _note(self._span, error)
+            _record_error(self._span, error)
         self._span.end()
 
 
-def _asked() -> Callable[[], object]:
+def _context_check() -> Callable[[], object]:
     """Return a function whose result is true while the current context has content.
 
     It is called at each append. If the API keeps its contexts in one context variable, it is the
@@ -192,19 +197,19 @@ def _is_sampled() -> bool:
     return get_current_span().get_span_context().trace_flags.sampled
 
 
-def _came_from_a_span(event: EventData) -> bool:
+def _has_parent_span(event: EventData) -> bool:
     return _PARENT in event.metadata
 
 
-def _note(span: Span, error: BaseException) -> None:
+def _record_error(span: Span, error: BaseException) -> None:
     """Record the error of an attempt on its span, except a Skip, a cancellation or a delay."""
     if isinstance(error, Skip | EventCancelledError | RateLimited):
         span.set_attribute("lionpride.event.ended", f"{type(error).__name__}: {error}")
     else:
-        _fail(span, error)
+        _set_failed(span, error)
 
 
-def _fail(span: Span, error: BaseException) -> None:
+def _set_failed(span: Span, error: BaseException) -> None:
     if span.is_recording():
         span.record_exception(error)
         span.set_attribute("error.type", type(error).__qualname__)

@@ -15,7 +15,7 @@ __all__ = ("LoopReader",)
 
 T = TypeVar("T")
 
-_PATIENCE: Final = 2.0
+_TIMEOUT: Final = 2.0
 """Seconds that another thread waits for the event loop to answer."""
 
 
@@ -38,15 +38,15 @@ class LoopReader:
         """Return the number of events of the store in each status."""
         executor = self._executor()
         if executor is not None:
-            self._counts = self._ask(executor, executor.store.counts(), self._counts)
+            self._counts = self._read(executor, executor.store.counts(), self._counts)
         return self._counts
 
     def rooms(self) -> list[Room]:
         """Return the usage of the limits."""
         executor = self._executor()
         if executor is not None and executor.limits:
-            asked = executor.store.limit_usage(executor.limits)  # type: ignore[arg-type]
-            self._rooms = self._ask(executor, asked, self._rooms)
+            query = executor.store.limit_usage(executor.limits)  # type: ignore[arg-type]
+            self._rooms = self._read(executor, query, self._rooms)
         return self._rooms
 
     def lost(self) -> int:
@@ -54,26 +54,26 @@ class LoopReader:
         executor = self._executor()
         return 0 if executor is None else executor.observers.lost
 
-    def _ask(self, executor: Executor, question: Coroutine[Any, Any, T], otherwise: T) -> T:
+    def _read(self, executor: Executor, query: Coroutine[Any, Any, T], last_known: T) -> T:
         """Return the answer; if it is not available now, the last known one."""
         try:
             running = asyncio.get_running_loop()
         except RuntimeError:
             running = None
         try:
-            if running is not None:  # nobody can wait here: in memory and over a file nothing does
-                return _at_once(question, otherwise)
-            return executor.run_threadsafe(question).result(_PATIENCE)
+            if running is not None:  # the loop cannot wait for its own answer
+                return _at_once(query, last_known)
+            return executor.run_threadsafe(query).result(_TIMEOUT)
         except (LionprideError, TimeoutError, RuntimeError):
-            question.close()
-            return otherwise
+            query.close()
+            return last_known
 
 
-def _at_once(question: Coroutine[Any, Any, T], otherwise: T) -> T:
+def _at_once(query: Coroutine[Any, Any, T], last_known: T) -> T:
     try:
-        question.send(None)
+        query.send(None)
     except StopIteration as answer:
         value: T = answer.value
         return value
-    question.close()
-    return otherwise
+    query.close()
+    return last_known
