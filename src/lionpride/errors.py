@@ -16,6 +16,7 @@ from typing import Any
 __all__ = (
     "AccessError",
     "ConfigurationError",
+    "DependencyError",
     "EventCancelledError",
     "ExecutionError",
     "ExistsError",
@@ -155,6 +156,13 @@ class EventCancelledError(LionprideError):
     """An event was cancelled before it completed."""
 
     default_message = "event was cancelled"
+    default_retryable = True
+
+
+class DependencyError(EventCancelledError):
+    """An event was cancelled because a parent has not finished as the event requires."""
+
+    default_message = "a parent has not finished as required"
     default_retryable = True
 
 

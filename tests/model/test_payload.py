@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from lionpride.core import Element, Event, Execution, Retry, Skip, Unset
 from lionpride.errors import ExecutionError, NotFoundError, ValidationError
+from lionpride.model.after import After
 from lionpride.model.attempts import Attempt
 from lionpride.model.execution import KEYS, EventStatus
 from lionpride.model.serialization.codec import error_to_dict
@@ -200,6 +201,7 @@ def test_the_entries_are_its_state():
         "_attempts": (Attempt(1, 2.0, 0.5, "ValueError: no"),),
         "_retry": Retry(attempts=2),
         "_unique": ("report", 8.0),
+        "@after": After((UUID(int=7),)),
         "_response": 5,
         "_error": None,
         "_duration": 0.5,

@@ -8,7 +8,15 @@ import pytest
 
 from lionpride.model.execution import EventStatus
 from lionpride.rules.explain import Hold, Near, explain
-from lionpride.rules.queue_position import FOR_EVER, About, First, QueueWorker, Room, Standing
+from lionpride.rules.queue_position import (
+    FOR_EVER,
+    About,
+    Blockers,
+    First,
+    QueueWorker,
+    Room,
+    Standing,
+)
 
 S = EventStatus
 NOW = 1_700_000_000.0
@@ -224,6 +232,30 @@ def test_the_limit_that_the_first_event_waits_for_is_named(
     end = f"; it is Call {FIRST}" if is_known else ""
     assert [hold.text for hold in why.holds] == [text + end]
     assert why.expected == (None if is_known else NOW)
+
+
+@pytest.mark.parametrize(
+    ("blockers", "text"),
+    [
+        (
+            Blockers(UUID(int=8), "Fetch", "q", S.PROCESSING, "completed", 3),
+            f"it waits for 3 parents to complete, first Fetch {UUID(int=8)} (processing)",
+        ),
+        (
+            Blockers(UUID(int=8), "Fetch", "other", S.PENDING, "failed", 1),
+            f"it waits for its parent Fetch {UUID(int=8)} (pending in queue other) to fail",
+        ),
+        (
+            Blockers(UUID(int=8), "Fetch", "q", S.PENDING, "finished", 12_000),
+            f"it waits for 12,000 parents to finish, first Fetch {UUID(int=8)} (pending)",
+        ),
+    ],
+)
+def test_a_blocked_event_names_its_first_unfinished_parent(blockers: Blockers, text: str) -> None:
+    why = explain(standing(due=inf, blockers=blockers), Near())
+    assert why.holds == (Hold("parents", text),)
+    assert (why.position, why.expected) == (None, None)
+    assert "its start cannot be predicted" in str(why)
 
 
 def test_a_hold_is_a_value() -> None:

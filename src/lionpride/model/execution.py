@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Final, Generic, NoReturn, Self, TypeVar, overload
 
 from ..errors import OperationError, UnknownClassError, ValidationError
+from .after import After
 from .attempts import Attempt, attempts_of
 from .finite import is_finite
 from .progress import Live, Progress
@@ -148,6 +149,9 @@ class UnfinishedField(StateField[V]):
 
 _UNFINISHED: Final = ("pending", "processing")
 
+_AFTER: Final = "@after"
+"""The entry of ``after``. It is no identifier, so a user's class has no attribute of this name."""
+
 _STATUS: Final = {status.value: status for status in EventStatus}
 
 
@@ -171,12 +175,15 @@ class Execution:
         failure_count: Number of failed attempts.
         denials: Number of denials since it last ran.
         interruptions: Attempts ended by a shutdown, a crash or an expired lease.
-        due: Earliest start, a Unix timestamp in seconds; None: at once.
+        due: Earliest start, a Unix timestamp in seconds; None: at once; inf: not before the parents
+            of the event have finished.
         expires: Latest start, a Unix timestamp in seconds; None for no limit.
         failed_attempts: The last failed attempts, oldest first; ``executor.retry`` keeps them.
         retry: The retry policy of its append; None for its class's policy.
         unique: The value of ``unique`` at its append, and the time as a Unix timestamp in seconds;
             None without ``unique``.
+        after: The parents given at its append. None without parents, or if the event was read from
+            a database: ``executor.parents(event)`` reads them.
 
     Dumps and stores have ``attempt_number``, ``failure_count`` and ``failed_attempts`` under their
     former names ``attempt``, ``tries`` and ``attempts``. These names are aliases.
@@ -201,6 +208,7 @@ class Execution:
     failed_attempts = StateField[tuple[Attempt, ...]]((), "_attempts")
     retry = StateField[Retry | None](None)
     unique = StateField[tuple[str, float] | None](None)
+    after = StateField[After | None](None, _AFTER)
     attempt = attempt_number  # former names
     tries = failure_count
     attempts = failed_attempts
@@ -227,6 +235,11 @@ class Execution:
         state = cls.__new__(cls)
         state.own = own
         return state
+
+    @property
+    def is_blocked(self) -> bool:
+        """True while it is PENDING because its parents have not finished."""
+        return self.own.get("_due") == math.inf and self.status is EventStatus.PENDING
 
     @property
     def progress(self) -> Progress | None:
@@ -303,7 +316,7 @@ class Execution:
             if count := getattr(self, name):
                 data[name] = count
         for name in ("priority", "due", "expires"):
-            if (number := getattr(self, name)) is not None:
+            if (number := getattr(self, name)) is not None and number != math.inf:
                 data[name] = number
         return data if _RARE.isdisjoint(self.own) else data | self._rare()
 
@@ -316,6 +329,10 @@ class Execution:
             data["retry"] = self.retry.to_dict()
         if self.unique is not None:
             data["unique"] = list(self.unique)
+        if self.after is not None:
+            data["after"] = self.after.to_dict()
+            if self.is_blocked:  # `due` is left out: JSON has no infinity
+                data["after"]["blocked"] = True
         return data
 
     @classmethod
@@ -339,16 +356,7 @@ class Execution:
             raise ValidationError(
                 f"execution.status {values['status']!r} is none of {', '.join(EventStatus)}"
             ) from None
-        if isinstance(values.get("error"), Mapping):
-            values["error"] = read_error(values["error"])
-        if encoded and "response" in values:
-            values["response"] = decode(values["response"])
-        if "attempts" in values:
-            values["attempts"] = attempts_of(values["attempts"])
-        if values.get("retry") is not None and not isinstance(values["retry"], Retry):
-            values["retry"] = Retry.from_dict(values["retry"])
-        if values.get("unique") is not None:
-            values["unique"] = _unique_of(values["unique"])
+        _read_objects(values, encoded=encoded)
         _unset_missing(values)
         for name in ("duration", "priority", "due", "expires"):
             number = values.get(name)
@@ -374,6 +382,25 @@ def _as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
                 f"execution.{name} and execution.{_STORED[name]} are one field: give only {name}"
             )
     return {_STORED.get(name, name): value for name, value in values.items()}
+
+
+def _read_objects(values: dict[str, Any], *, encoded: bool) -> None:
+    """Replace the plain data of fields by their objects."""
+    if isinstance(values.get("error"), Mapping):
+        values["error"] = read_error(values["error"])
+    if encoded and "response" in values:
+        values["response"] = decode(values["response"])
+    if "attempts" in values:
+        values["attempts"] = attempts_of(values["attempts"])
+    if values.get("retry") is not None and not isinstance(values["retry"], Retry):
+        values["retry"] = Retry.from_dict(values["retry"])
+    if values.get("unique") is not None:
+        values["unique"] = _unique_of(values["unique"])
+    if values.get("after") is not None and not isinstance(values["after"], After):
+        after = values["after"]
+        values["after"] = After.from_dict(after)
+        if after.get("blocked"):
+            values["due"] = math.inf
 
 
 def _unique_of(given: Any) -> tuple[str, float]:
@@ -428,6 +455,7 @@ _NAMES: Final = (
     "attempts",
     "retry",
     "unique",
+    "after",
     "arrival",
 )
 """The fields as dumps name them."""
@@ -437,11 +465,11 @@ _STORED: Final = {
     "failed_attempts": "attempts",
 }
 _COMPARED: Final = tuple(name for name in _NAMES if name != "arrival")
-_KEYS: Final = frozenset(f"_{name}" for name in _COMPARED)
+_KEYS: Final = frozenset({_AFTER, *(f"_{name}" for name in _COMPARED if name != "after")})
 KEYS: Final = _KEYS | {"_arrival"}
 """Its entries in an event's ``__dict__``."""
-_RARE: Final = frozenset({"_attempts", "_retry", "_unique"})
-FIXED: Final = frozenset({"_retry", "_unique"})
+_RARE: Final = frozenset({"_attempts", "_retry", "_unique", _AFTER})
+FIXED: Final = frozenset({"_retry", "_unique", _AFTER})
 """The entries that the append sets, and that do not change afterwards."""
 USUAL_KEYS: Final = ("_status", "_arrival", "_priority", "_attempt", "_response", "_duration")
 """The entries that every completed event has."""

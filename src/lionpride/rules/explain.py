@@ -11,12 +11,15 @@ from uuid import UUID
 from ..drawing.text import in_unit, number, unit_of
 from ..model.execution import TERMINAL, EventStatus
 from .limits.fleet import CAPACITY, CONCURRENCY
-from .queue_position import FOR_EVER, First, QueueWorker, Room, Standing
+from .queue_position import FOR_EVER, Blockers, First, QueueWorker, Room, Standing
 from .state_machine import MAX_DENIALS
 
 __all__ = ("Hold", "Near", "Why", "explain")
 
 _S = EventStatus
+
+_TO: Final = {"completed": "complete", "failed": "fail", "finished": "finish"}
+"""The verb of each condition."""
 
 _START: Final = "start a worker (`lionpride work`), or use `async with executor:`"
 
@@ -25,9 +28,9 @@ class Hold(NamedTuple):
     """One reason that keeps an event from starting.
 
     Attributes:
-        kind: The kind of reason: "due", "denied", "retry", "queue paused", "limit", "key",
-            "window", "slots", "paused", "no worker", "class", "unreadable", "never", "behind",
-            "claimed", "running" or "ended".
+        kind: The kind of reason: "parents", "due", "denied", "retry", "queue paused", "limit",
+            "key", "window", "slots", "paused", "no worker", "class", "unreadable", "never",
+            "behind", "claimed", "running" or "ended".
         text: The reason as a sentence.
         until: The time at which it ends, a Unix timestamp in seconds; None if unknown.
     """
@@ -160,7 +163,9 @@ def _holds(at: Standing, near: Near) -> Iterator[Hold]:
 
 def _of_its_own(at: Standing) -> Iterator[Hold]:
     """Yield the reasons that the event and its queue have on record."""
-    if at.due is not None and at.due > at.now:
+    if at.blockers is not None:
+        yield Hold("parents", _blocked(at.blockers, at.queue))
+    elif at.due is not None and at.now < at.due < inf:
         when = _when(at.due, at.now)
         if at.denials:
             text = f"permission was denied {at.denials} of {MAX_DENIALS} times: asked again {when}"
@@ -183,6 +188,15 @@ def _of_its_own(at: Standing) -> Iterator[Hold]:
                 f"continues {_when(at.paused, at.now)}"
             )
             yield Hold("queue paused", text, at.paused)
+
+
+def _blocked(by: Blockers, queue: str) -> str:
+    """Return the parents that an event waits for, and how they have to finish."""
+    where = "" if by.queue == queue else f" in queue {by.queue}"
+    parent = f"{by.kind} {by.id} ({by.status.value}{where})"
+    which = f"its parent {parent}" if by.total == 1 else f"{by.total:,} parents"
+    first = "" if by.total == 1 else f", first {parent}"
+    return f"it waits for {which} to {_TO[by.when]}{first}"
 
 
 def _of_workers(at: Standing, near: Near) -> Iterator[Hold]:

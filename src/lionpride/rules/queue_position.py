@@ -7,6 +7,7 @@ from math import inf
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from ..model.after import When
 from ..model.execution import EventStatus
 from .limits.fleet import Starts
 from .limits.limit import Account, Limit
@@ -16,6 +17,7 @@ from .state_machine import FOR_EVER
 __all__ = (
     "FOR_EVER",
     "About",
+    "Blockers",
     "First",
     "QueueWorker",
     "Room",
@@ -145,6 +147,23 @@ class First(NamedTuple):
     rooms: tuple[Room, ...]
 
 
+class Blockers(NamedTuple):
+    """The unfinished parents of an event.
+
+    Attributes:
+        id, kind, queue, status: Of the first of them, in the order given at the append.
+        when: How each has to finish.
+        total: Their number.
+    """
+
+    id: UUID
+    kind: str
+    queue: str
+    status: EventStatus
+    when: When
+    total: int
+
+
 class Standing(NamedTuple):
     """Position of an event in its queue; all times are Unix timestamps in seconds.
 
@@ -159,6 +178,7 @@ class Standing(NamedTuple):
         workers: The workers of its queue.
         holder: The worker that has claimed it; None if none has.
         first: The first of the events before it; None if there is none.
+        blockers: The parents that it waits for; None if there are none.
     """
 
     id: UUID
@@ -178,6 +198,7 @@ class Standing(NamedTuple):
     workers: tuple[QueueWorker, ...] = ()
     holder: str | None = None
     first: First | None = None
+    blockers: Blockers | None = None
 
 
 def room_of(

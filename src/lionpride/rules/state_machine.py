@@ -17,10 +17,12 @@ A final status changes only by ``executor.retry``, which makes another attempt.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
+from uuid import UUID
 
 from ..errors import (
     AccessError,
@@ -32,7 +34,9 @@ from ..errors import (
     Skip,
     ValidationError,
 )
+from ..model.after import After
 from ..model.attempts import Attempt, and_this
+from ..model.continuation import ContinuedBy
 from ..model.event_data import EventData
 from ..model.execution import TERMINAL, EventStatus, Execution
 from ..model.finite import is_finite
@@ -50,6 +54,7 @@ __all__ = (
     "TRANSITIONS",
     "Cause",
     "Completion",
+    "Continued",
     "Defer",
     "Ending",
     "Outcome",
@@ -155,6 +160,29 @@ class Completion:
 
     def __repr__(self) -> str:
         return f"Completion({self.response!r}, {self.duration!r})"
+
+
+class Continued(Completion):
+    """Outcome of an attempt that another event continues.
+
+    Args:
+        entries: The continuation, the last one, and its new parents, each with its priority. They
+            are appended in the transaction that records the outcome.
+        after: The dependencies among them, by the id of the child.
+        duration: Seconds that the attempt took.
+    """
+
+    __slots__ = ("after", "entries")
+
+    def __init__(
+        self,
+        entries: Sequence[tuple[EventData, float]],
+        after: Mapping[UUID, After],
+        duration: float,
+    ) -> None:
+        super().__init__(ContinuedBy(entries[-1][0].id), duration)
+        self.entries = entries
+        self.after = after
 
 
 @dataclass(slots=True)

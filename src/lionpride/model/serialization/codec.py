@@ -25,6 +25,7 @@ from pydantic_core import to_jsonable_python
 
 from ... import errors
 from ...errors import ExecutionError, LionprideError, ValidationError, error_class
+from ..continuation import ContinuedBy
 from ..unset import Unset, UnsetType
 
 __all__ = (
@@ -72,6 +73,7 @@ _WRITE: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
     (SecretStr, "$secret", SecretStr.get_secret_value),
     (SecretBytes, "$secretbytes", lambda s: _base64(s.get_secret_value())),
     (UnsetType, "$unset", lambda _: True),
+    (ContinuedBy, "$continued", lambda by: str(by.id)),
 )
 
 _READ: dict[str, Callable[[Any], Any]] = {
@@ -87,6 +89,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "$secret": SecretStr,
     "$secretbytes": lambda v: SecretBytes(base64.b64decode(v)),
     "$unset": lambda _: Unset,
+    "$continued": lambda v: ContinuedBy(UUID(v)),
     "$int": lambda v: int(v, 16),  # decimal is limited to 4,300 digits
     "$float": float,
     "$tuple": lambda v: tuple(map(decode, v)),
