@@ -25,6 +25,7 @@ RESPONSES = (None, 7, "text", b"\x00\xff", 2**70, (1, {"a": 2}))
 WEIGHTS = {
     "append": 9,
     "only": 4,
+    "depend": 6,
     "expire": 1,
     "claim": 12,
     "start": 5,
@@ -75,6 +76,7 @@ class Beside:
     """
 
     durable = False
+    dependent = True
 
     def __init__(self, make: Make, rng: Random, checks: Collection[str] = ALL) -> None:
         self.make = make
@@ -122,10 +124,13 @@ class Beside:
         self.met[verb] += 1
         self.steps.append(step)
         step.by = self.actor.number
+        self.reference.resolved.clear()
         await self.take(step)
+        step.resolved = set(self.reference.resolved)
         self.actor = self.main
         before, self.shown = self.shown, await self._look()
         step.rows = {row.id: self.seen(row) for row in self.reference.rows}
+        step.parents = await self._parents()
         self._check(before, step, [each for each in self.checks if each in ON_ANSWER])
         self._note(step)
         self.met.update(self._kinds(step.answer))
@@ -146,6 +151,16 @@ class Beside:
         """What the store shows to the first process."""
         size, whole = self.rng.choice((2, 100)), self.rng.random() < 0.3
         return await look(self.store, self.clock(), size, whole=whole)
+
+    async def _parents(self) -> list[tuple[Any, Any]]:
+        """The parents of a few events, as the store lists them and as the reference does."""
+        children = [row for row in self.reference.rows if row.after.parents]
+        found = []
+        for row in self.rng.sample(children, min(2, len(children))):
+            listed = await self.store.parents(row.id, limit=self.rng.choice((1, 100)))
+            shown = [(each.record.id, each.is_met) for each in listed]
+            found.append((shown, self.reference.parents(row)[: len(shown) or None]))
+        return found
 
     def _kinds(self, answer: Any) -> list[Any]:
         """What can be counted in an answer."""

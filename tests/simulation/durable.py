@@ -48,6 +48,7 @@ class Building(World):
     """A file, the processes that use it, and the reference."""
 
     durable = True
+    dependent = False
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -72,6 +73,7 @@ class Building(World):
         commit, source = rows.commit, self.folder
 
         def cut() -> None:
+            rows.commit = commit  # what follows, such as the end of a child, is lost
             if done:
                 commit()
             for name in ("run.db", "run.db-wal"):
@@ -230,6 +232,8 @@ class Building(World):
         claimed = {row.holder for row in self.reference.rows if row.claimed}
         # As long as it shows all, and in the order of arrival: it shows them as it meets them.
         whole = list(self.shown.statuses) == self.shown.pages and not self.main.stale
+        # An event that was read from the database does not show its parents.
+        whole = whole and not any(row.after.parents for row in self.reference.rows)
         if len(self.processes) > 1 or not whole or claimed - {self.main.number}:
             step.verb = "reopen"
             await self.reopen(step)
@@ -289,6 +293,8 @@ class Building(World):
         await self.close()
         self.processes.clear()
         self._begin(folder)
+        if done and any(row.after.parents for row in self.reference.rows):
+            await self.expire(step)  # a claim resolves what the process has left
 
     async def _last_deed(self, step: Step, done: bool) -> None:
         """What is under way at a cut."""

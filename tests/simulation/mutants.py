@@ -4,7 +4,7 @@ Each is named for its fault, and says which invariant it breaks. A suite that do
 is no suite.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any, ClassVar
 from uuid import UUID
@@ -12,13 +12,16 @@ from uuid import UUID
 from simulation.wrapped import Wrapped
 
 from lionpride.errors import ExistsError
+from lionpride.model.after import After
 from lionpride.model.event_data import EventData
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.rules.state_machine import RELEASED, Ending, Outcome
 from lionpride.stores.contract import (
+    NO_PARENTS,
     Cancelled,
     Claim,
     Entry,
+    Named,
     Settled,
     Settlement,
     Store,
@@ -449,3 +452,104 @@ class ForgetsThePeriod(Appends):
 
     def changed(self, terms: Terms) -> Terms:
         return terms._replace(period=0.0)
+
+
+# -- parents and children --------------------------------------------------------------------------
+
+
+class Childless(Mutant):
+    """One that forgets, in one verb, which events have children."""
+
+    async def without_children(self, verb: Any, *given: Any, **how: Any) -> Any:
+        inner: Any = self.inner
+        kept, inner._children = inner._children, {}
+        try:
+            return await verb(*given, **how)
+        finally:
+            inner._children = kept
+
+
+@planted("X1")
+class SettlesWithoutChildren(Childless):
+    """The end of an attempt neither releases nor cancels a child."""
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        answers: list[Settled] = await self.without_children(self.inner.settle, settlements)
+        return answers
+
+
+@planted("X1")
+class CancelsWithoutChildren(Childless):
+    """The cancel of a parent neither releases nor cancels a child."""
+
+    async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:
+        answers: list[Cancelled] = await self.without_children(self.inner.cancel, events)
+        return answers
+
+
+@planted("X1")
+class RetriesWithoutChildren(Childless):
+    """What was cancelled for a parent stays so when that is retried."""
+
+    async def retry(self, events: Sequence[Named]) -> None:
+        await self.without_children(self.inner.retry, events)
+
+
+@planted("X1")
+class PrunesParents(Childless):
+    """The parents of unfinished events are pruned as any others."""
+
+    async def prune(self, statuses: Collection[EventStatus], **how: Any) -> list[EventData]:
+        pruned: list[EventData] = await self.without_children(self.inner.prune, statuses, **how)
+        return pruned
+
+
+@planted("X1")
+class ExpiresWithoutChildren(Childless):
+    """What was not started in time leaves its children waiting."""
+
+    async def claim(self, worker: str, n: int = 1, **how: Any) -> tuple[list[Claim], float | None]:
+        found: tuple[list[Claim], float | None] = await self.without_children(
+            self.inner.claim, worker, n, **how
+        )
+        return found
+
+
+class OtherParents(Mutant):
+    """One whose fault is in the parents of an append."""
+
+    async def append(
+        self, entries: Sequence[Entry], *, after: Mapping[UUID, After] = NO_PARENTS, **how: Any
+    ) -> list[EventData]:
+        changed = {uid: self.changed(each) for uid, each in after.items()}
+        return await self.inner.append(entries, after=changed, **how)
+
+    def changed(self, after: After) -> After:
+        raise NotImplementedError
+
+
+@planted("X1")
+class WaitsForTheFirstParent(OtherParents):
+    """A child does not wait for all of its parents."""
+
+    def changed(self, after: After) -> After:
+        return after._replace(parents=after.parents[:1])
+
+
+@planted("X1", "P1")
+class WaitsForAnyEnd(OtherParents):
+    """A child is released however its parents end."""
+
+    def changed(self, after: After) -> After:
+        return after._replace(when="finished")
+
+
+@planted("X1")
+class RestartForgetsParents(Mutant):
+    """What was blocked may start after a restart."""
+
+    async def load(self, events: Sequence[EventData]) -> int:
+        for event in events:
+            if event.execution.is_blocked:
+                event.execution.due = None
+        return await self.inner.load(events)

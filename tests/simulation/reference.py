@@ -3,22 +3,24 @@
 It knows ids and no events, and answers what any store must answer.
 """
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 from uuid import UUID
 
 from lionpride.errors import ExistsError, NotFoundError, OperationError, QueueFullError
+from lionpride.model.after import After, When
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.model.unset import Unset
 from lionpride.rules.state_machine import MAX_INTERRUPTIONS, RETRYABLE, Ending, Outcome
-from lionpride.stores.contract import Cancelled, Settled
+from lionpride.stores.contract import NO_PARENTS, Cancelled, Settled
 from lionpride.stores.terms import Terms
 
 S = EventStatus
 
 NO_TERMS = Terms()
+NO_AFTER = After(())
 
 
 @dataclass
@@ -30,6 +32,12 @@ class Row:
         until: When the lease lapses.
         cancel: Whether a cancel was asked of who has claimed it.
         before: The denials at the claim: what others than the holder see.
+        after: The parents given at its append.
+        gone: Of its parents those that were removed; they may come back, and are strangers then.
+        met: Of each parent whose ending counts: whether it meets the condition.
+        at: The due time that holds once the parents have finished.
+        for_parents: Whether it was cancelled for a parent.
+        by_hand: Whether a person cancelled it.
     """
 
     id: UUID
@@ -51,6 +59,29 @@ class Row:
     until: float = inf
     cancel: bool = False
     before: int = 0
+    after: After = NO_AFTER
+    gone: frozenset[UUID] = frozenset()
+    met: dict[UUID, bool] = field(default_factory=dict)
+    at: float | None = None
+    for_parents: bool = False
+    by_hand: bool = False
+
+    @property
+    def parents(self) -> list[UUID]:
+        return [uid for uid in self.after.parents if uid not in self.gone]
+
+    @property
+    def blocked(self) -> bool:
+        return self.shown is S.PENDING and self.due == inf
+
+    def meets(self, when: When) -> bool:
+        """Whether it has ended as a child requires."""
+        if when == "completed":
+            return self.shown in (S.COMPLETED, S.SKIPPED)
+        if when == "failed":
+            own = not self.for_parents and not self.by_hand
+            return self.shown in (S.FAILED, S.ABORTED) or (self.shown is S.CANCELLED and own)
+        return True
 
     @property
     def status(self) -> EventStatus:
@@ -76,6 +107,7 @@ class Reference:
         self.removed: dict[UUID, Row] = {}
         self.last = 0
         self.endings = 0
+        self.resolved: set[UUID] = set()  # what was released, cancelled or blocked for parents
 
     def find(self, uid: UUID) -> Row:
         for row in self.rows:
@@ -92,6 +124,7 @@ class Reference:
         room: int | None,
         exist_ok: bool,
         terms: Terms = NO_TERMS,
+        after: Mapping[UUID, After] = NO_PARENTS,
     ) -> list[UUID]:
         if terms.unique is not None:
             value, now = terms.unique
@@ -107,13 +140,19 @@ class Reference:
         waiting = stands.count(S.PENDING)
         if room is not None and waiting + len(first) > room:
             raise QueueFullError
+        parents = {parent for uid in first if uid in after for parent in after[uid].parents}
+        if not all(parent in first or self.knows(parent) for parent in parents):
+            raise NotFoundError
         for uid in dict.fromkeys(uid for uid in ids if uid in first):
             self.last += 1
             was = self.removed.pop(uid, Row(uid, 0.0, 0))
             row = replace(was, priority=first[uid], arrival=self.last)
             row.due, row.expires = terms.due, terms.expires
             row.unique = terms.unique or row.unique
+            if uid in after:
+                row.after, row.at, row.due = after[uid], row.due, inf
             self.rows.append(row)
+        self._look([self.find(uid) for uid in first if uid in after])
         return ids
 
     def _stands(self, row: Row, since: float) -> bool:
@@ -131,7 +170,9 @@ class Reference:
         late = sorted(self.late(), key=lambda row: (row.expires, row.arrival))
         for row in late:
             row.shown = S.FAILED if row.tries else S.CANCELLED
+            row.by_hand = row.for_parents = False
             self._end(row)
+        self._resolve(late)
         return len(late)
 
     def eligible(self, until: UUID | None, skip: list[UUID], denied: bool) -> list[Row]:
@@ -199,7 +240,9 @@ class Reference:
                 row.expires = None
         if unwanted:
             row.shown = S.CANCELLED
+        row.by_hand, row.for_parents = unwanted, False
         self._end(row, outcome.response)
+        self._resolve([row])
         return Settled.CANCELLED if unwanted else Settled.APPLIED
 
     def _end(self, row: Row, response: Any = None) -> None:
@@ -217,8 +260,9 @@ class Reference:
             row.expires = row.expires if row.tries else None
             back = S.CANCELLED if row.cancel else S.PENDING
             row.shown = S.FAILED if row.interruptions > MAX_INTERRUPTIONS else back
-            row.cancel = False
+            row.by_hand, row.cancel, row.for_parents = row.cancel, False, False
             self._end(row)
+        self._resolve(lapsed)
         return [(row.id, row.attempt) for row in lapsed]
 
     def cancel(self, ids: list[UUID]) -> list[Cancelled]:
@@ -230,33 +274,118 @@ class Reference:
             elif row.shown is not S.PENDING:
                 answers.append(Cancelled.SETTLED)
             else:
-                row.shown = S.CANCELLED
+                row.shown, row.by_hand, row.for_parents = S.CANCELLED, True, False
                 self._end(row)
                 answers.append(Cancelled.DONE)
+        self._resolve([self.find(uid) for uid in ids])
         return answers
 
     def retry(self, ids: list[UUID]) -> None:
         rows = [self.find(uid) for uid in ids]
         if not all(row.status in RETRYABLE for row in rows):
             raise OperationError
-        for row in rows:
+        again = self._waiting_again(ids)
+        self.resolved |= again
+        for row in [self.find(uid) for uid in {*ids, *again}]:
             row.shown, row.due, row.expires = S.PENDING, None, None
             row.tries = row.denials = row.interruptions = 0
+            row.for_parents = False
+            row.due = inf if row.id in again else None
+
+    # -- parents and children ----------------------------------------------------------------
+
+    def children(self, parent: UUID) -> list[Row]:
+        """In the order of arrival."""
+        return [row for row in self.rows if parent in row.parents]
+
+    def parents(self, row: Row) -> list[tuple[UUID, bool | None]]:
+        """Those that are here, and whether each has met the condition."""
+        here = [uid for uid in row.parents if self.knows(uid)]
+        return [(uid, row.met.get(uid)) for uid in here]
+
+    def _look(self, children: list[Row]) -> None:
+        """What those of their parents come to that have ended before."""
+        cancelled: list[Row] = []
+        for child in sorted(children, key=lambda row: row.arrival):
+            for uid in child.parents:
+                if self.knows(uid):
+                    cancelled += self._ended(self.find(uid), child)
+        self._resolve(cancelled)
+
+    def _resolve(self, ended: list[Row]) -> None:
+        """What the end of these means for their children, and so on."""
+        ended = list(ended)
+        for parent in ended:  # it grows
+            for child in self.children(parent.id):
+                ended += self._ended(parent, child)
+
+    def _ended(self, parent: Row, child: Row) -> list[Row]:
+        """What the end of a parent means for a child, which is returned if it is cancelled."""
+        if parent.status not in TERMINAL or parent.id in child.met:
+            return []
+        child.met[parent.id] = parent.meets(child.after.when)
+        if not child.blocked:
+            return []
+        if not child.met[parent.id]:
+            child.shown, child.for_parents, child.by_hand = S.CANCELLED, True, False
+            self._end(child)
+        elif all(met for _, met in self.parents(child)):
+            child.due = child.at
+        else:
+            return []
+        self.resolved.add(child.id)
+        return [child] if child.for_parents else []
+
+    def _waiting_again(self, ids: Collection[UUID]) -> set[UUID]:
+        """What was cancelled for parents that run again, and what was cancelled for that."""
+        again: set[UUID] = set()
+        while True:
+            unfinished = {*ids, *again}
+            waits = [row for row in self.rows if row.blocked or row.for_parents]
+            for row in waits:
+                for parent in unfinished.intersection(row.parents):
+                    row.met.pop(parent, None)
+            more = {
+                row.id
+                for row in waits
+                if row.for_parents
+                and unfinished.intersection(row.parents)
+                and False not in row.met.values()
+            }
+            if more <= again:
+                return again
+            again |= more
+
+    def _is_needed(self, row: Row, besides: Collection[UUID] = ()) -> bool:
+        """Whether it has a child that has not ended, and is not to go as well."""
+        children = [child for child in self.children(row.id) if child.id not in besides]
+        return any(child.status in (S.PENDING, S.PROCESSING) for child in children)
+
+    # -- removal -----------------------------------------------------------------------------
 
     def prune(self, statuses: Collection[EventStatus], limit: int | None) -> list[UUID]:
         ended = [row for row in self.rows if row.status in TERMINAL and row.status in statuses]
+        ended = [row for row in ended if not self._is_needed(row)]
         ended.sort(key=lambda row: row.ended)
         return self._drop([row.id for row in ended[:limit]])
 
     def remove(self, ids: list[UUID]) -> None:
-        if any(row.claimed for row in [self.find(uid) for uid in ids]):
+        rows = [self.find(uid) for uid in ids]
+        if any(row.claimed or self._is_needed(row, ids) for row in rows):
             raise OperationError
-        self.removed |= {uid: replace(self.find(uid), due=None, expires=None) for uid in ids}
+        alone: dict[str, Any] = {"after": NO_AFTER, "for_parents": False, "at": None}
+        for row in rows:
+            self.removed[row.id] = replace(
+                row, due=None, expires=None, met={}, gone=frozenset(), **alone
+            )
         self._drop(ids)
 
     def _drop(self, ids: Iterable[UUID]) -> list[UUID]:
         gone = list(ids)
         self.rows = [row for row in self.rows if row.id not in gone]
+        for row in self.rows:
+            if lost := row.gone.union(gone).intersection(row.after.parents):
+                row.gone, row.met = lost, {p: met for p, met in row.met.items() if p not in lost}
         return gone
 
     def restart(self) -> None:
@@ -269,4 +398,6 @@ class Reference:
                 row.shown = S.FAILED if row.interruptions > MAX_INTERRUPTIONS else S.PENDING
                 row.expires = row.expires if row.tries else None
             row.claimed, row.arrival, row.ended = False, number, number
+            row.met, row.gone = {}, frozenset()
         self.endings = self.last
+        self._look(self.rows)

@@ -27,6 +27,8 @@ class Step:
         stale, unsure: Ids of which who looks may not have known the truth before, or after it.
         moved: What was under way when the process was killed, and is on record.
         renewed: Whether who looks is another process than before.
+        resolved: What was released, cancelled or blocked for its parents.
+        parents: Parents of some events: as the store lists them, and as the reference does.
     """
 
     verb: str
@@ -44,6 +46,8 @@ class Step:
     unsure: set[UUID] = field(default_factory=set)
     moved: set[UUID] = field(default_factory=set)
     renewed: bool = False
+    resolved: set[UUID] = field(default_factory=set)
+    parents: list[tuple[Any, Any]] = field(default_factory=list)
 
     def __str__(self) -> str:
         told = ", ".join(f"{name}={short(value)}" for name, value in self.given.items())

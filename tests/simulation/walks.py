@@ -51,10 +51,11 @@ async def simulate(
 
 
 def chosen(usual: int) -> range:
-    """The seeds to walk: ``SEED=n`` is one, ``SEEDS=n`` as many as that."""
+    """The seeds to walk: ``SEED=n`` is one, ``SEEDS=n`` n of them, ``SEEDS=a-b`` a to b - 1."""
     if "SEED" in os.environ:
         return range(int(os.environ["SEED"]), int(os.environ["SEED"]) + 1)
-    return range(int(os.environ.get("SEEDS", usual)))
+    first, dash, last = os.environ.get("SEEDS", str(usual)).partition("-")
+    return range(int(first), int(last)) if dash else range(int(first))
 
 
 def length(usual: int) -> int:

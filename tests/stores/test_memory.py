@@ -13,6 +13,7 @@ from stores.asking import ENDINGS, bring, claim, claim_one, put, record, settle
 from stores.makers import Clock, Job
 
 from lionpride.errors import OperationError
+from lionpride.model.after import After
 from lionpride.model.event_data import EventData
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.rules.limits.limit import Limit
@@ -309,3 +310,17 @@ async def test_the_order_stands_after_most_of_the_queue_has_left_by_hand(
 
     assert [event for event, _ in claims] == sorted([*left, *again], key=key)
     assert await memory.claim("worker") == ([], None)
+
+
+async def test_a_finished_child_is_loaded_without_its_parents() -> None:
+    store, copy = MemoryStore(), MemoryStore()
+    parents, child = [Job(), Job(), Job()], Job()
+    after = {child.id: After(tuple(parent.id for parent in parents))}
+    await store.append([(each, 1.0) for each in (*parents, child)], after=after)
+    await store.cancel([parents[0]])
+    records = [each for each in await store.get([parents[2].id, child.id]) if each is not None]
+    await copy.import_records(records)
+    assert (await copy.counts())[EventStatus.CANCELLED] == 1
+    assert [(each.place, each.record.id) for each in await copy.parents(child.id)] == [
+        (2, parents[2].id)
+    ]

@@ -18,12 +18,14 @@ never wait and for one whose steps wait for a commit, and ``Maintenance`` for a 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
 
 from ..errors import NotFoundError
+from ..model.after import After, When
 from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from ..rules.limits.limit_set import Limits
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from .record import Record
 
 __all__ = (
+    "NO_PARENTS",
     "BufferedPath",
     "Cancelled",
     "Claim",
@@ -45,6 +48,7 @@ __all__ = (
     "EventTypes",
     "ImmediatePath",
     "Named",
+    "Relative",
     "Settled",
     "Settlement",
     "Started",
@@ -69,6 +73,28 @@ Named: TypeAlias = EventData | UUID | str
 
 Settlement: TypeAlias = tuple[EventData, int, Outcome]
 """A claimed event, its attempt number, and the outcome."""
+
+
+NO_PARENTS: Final[Mapping[UUID, After]] = MappingProxyType({})
+"""An append without dependencies."""
+
+
+class Relative(NamedTuple):
+    """A parent or a child of an event.
+
+    Attributes:
+        place: Of a parent: its index among the parents of the event. Of a child: its arrival
+            number.
+        record: Its record.
+        when: The condition of the child.
+        is_met: True if the parent has met the condition, False if it has not; None while it is
+            unfinished.
+    """
+
+    place: int
+    record: Record
+    when: When
+    is_met: bool | None
 
 
 class Settled(Enum):
@@ -183,6 +209,7 @@ class Store(Protocol):
         room: int | None = None,
         exist_ok: bool = False,
         terms: Terms | None = None,
+        after: Mapping[UUID, After] = NO_PARENTS,
         connection: Any = None,
     ) -> list[EventData]:
         """Append events in this order: all of them or none.
@@ -192,6 +219,10 @@ class Store(Protocol):
             room: Maximum number of pending events afterwards; None for no maximum.
             exist_ok: True to leave an event unchanged whose id is known.
             terms: Terms of the new events.
+            after: The parents of new events, by the id of the child, without cycles. Each parent is
+                appended here as well, or is in the store, perhaps in another queue, unfinished or
+                finished. A child is PENDING and not claimed until its parents have finished as it
+                requires. If one of them does not, the child is CANCELLED with a DependencyError.
             connection: A database connection of the caller, in whose transaction the events are
                 appended. They exist after its commit. ``room`` and ``exist_ok`` do not apply.
 
@@ -203,6 +234,7 @@ class Store(Protocol):
         Raises:
             ConfigurationError: if the store cannot use the connection.
             ExistsError: if an id is known, or given twice, unless ``exist_ok``.
+            NotFoundError: if a parent is unknown.
             OperationError: if an event to return cannot be read in this process. With a connection,
                 if its transaction cannot decide the terms, or if the store has no transactional
                 append. Nothing was appended.
@@ -212,10 +244,13 @@ class Store(Protocol):
     async def load(self, events: Sequence[EventData]) -> int:
         """Append events of any status, all or none, and return their number.
 
-        An event that was PROCESSING becomes PENDING, as interrupted.
+        An event that was PROCESSING becomes PENDING, as interrupted. An event that was blocked is
+        blocked again, or is released or cancelled if its parents have finished.
 
         Raises:
             ExistsError: if an id is known.
+            NotFoundError: if a parent of a blocked event is unknown, and not among the events.
+            ValidationError: if blocked events wait for each other in a cycle.
         """
 
     async def claim(
@@ -270,7 +305,12 @@ class Store(Protocol):
         PENDING, CANCELLED is recorded and answered, in the step that ends the claim. Any other
         outcome is recorded as it is.
 
+        The events of a ``Continued`` outcome are appended in the step that records it, and only if
+        it is recorded.
+
         Raises:
+            ExistsError, NotFoundError: if an event of a ``Continued`` outcome cannot be appended;
+                that outcome was not recorded, and the claim holds.
             ValidationError: if an outcome is too large to be stored; nothing was recorded, and the
                 claims hold. Then settle ``after_unstorable(error)``.
         """
@@ -324,7 +364,11 @@ class Store(Protocol):
         """
 
     async def retry(self, events: Sequence[Named]) -> None:
-        """Return FAILED, CANCELLED or ABORTED events to PENDING.
+        """Return FAILED, CANCELLED or ABORTED events to PENDING, whatever their parents are.
+
+        Children that were cancelled for them wait again, and so on for their children, also if they
+        are among the given events. Children that still wait for other parents wait for these events
+        as well.
 
         Raises:
             NotFoundError: if an event is unknown; nothing is changed then.
@@ -336,13 +380,16 @@ class Store(Protocol):
 
         Raises:
             NotFoundError: if an event is unknown; none is removed then.
-            OperationError: if an event is claimed; none is removed then.
+            OperationError: if an event is claimed, or has an unfinished child that is not removed
+                as well; none is removed then.
         """
 
     async def prune(
         self, statuses: Collection[EventStatus], *, limit: int | None = None
     ) -> list[EventData]:
         """Remove finished events; in each status, those that finished first are removed first.
+
+        Events with unfinished children stay.
 
         Returns:
             The removed events that this process had.
@@ -367,7 +414,9 @@ class Store(Protocol):
 
         Raises:
             ExistsError: if an id is known.
-            NotFoundError: if a class is needed and this process has not defined it.
+            NotFoundError: if a class is needed and this process has not defined it. Also see
+                ``load``.
+            ValidationError: see ``load``.
         """
 
     # -- queries -----------------------------------------------------------------------------
@@ -383,6 +432,40 @@ class Store(Protocol):
 
         Raises:
             NotFoundError: if it has to be made and this process has not defined its class.
+        """
+
+    async def parents(self, event: Named, *, first: int = 0, limit: int = 100) -> list[Relative]:
+        """Return a page of the parents of an event, of any queue, in the order given at its append.
+
+        Parents that were removed are missing.
+
+        Args:
+            event: The event.
+            first: The first ``place`` of the page.
+            limit: Maximum number.
+
+        Raises:
+            NotFoundError: if the event is unknown.
+        """
+
+    async def parent_events(
+        self, event: Named, *, first: int = 0, limit: int = 100
+    ) -> list[tuple[int, EventData]]:
+        """Return a page of the parents of an event, as events. See ``parents`` for the arguments.
+
+        Returns:
+            The ``place`` and the event of each. In memory it is the event itself, in a database one
+            that is made from its record.
+
+        Raises:
+            NotFoundError: if the event is unknown, or this process has not defined the class of a
+                parent.
+        """
+
+    async def children(self, event: Named, *, first: int = 0, limit: int = 100) -> list[Relative]:
+        """Return a page of the children of an event, of any queue, by arrival number.
+
+        The arguments and errors are those of ``parents``.
         """
 
     async def list_records(

@@ -30,8 +30,9 @@ class Signal(Enum):
     """An event, which ``subscribe`` names, may have finished or been removed. If another process
     runs it, its progress may have changed."""
     EXPIRED = "expired"
-    """An event of this process expired, or was finished by a reap. The listener gets the event and
-    its status before: PENDING or PROCESSING."""
+    """An event of this process expired, was finished by a reap, or was cancelled for a parent; or
+    it waits again for a parent that was retried. The listener gets the event and its status before:
+    PENDING, PROCESSING or CANCELLED."""
     FAILED = "failed"
     """The store has failed for good: no later call can succeed. The listener gets the StoreError.
     A worker whose slots are all busy may call the store for the next time in an hour."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -47,6 +48,18 @@ class Record:
     ended: float | None = None
     progress: Progress | None = None
     chunks: int = 0
+
+    @property
+    def is_blocked(self) -> bool:
+        """True while it is PENDING because its parents have not finished; ``due`` is inf then."""
+        return self.due == inf and self.status is EventStatus.PENDING
+
+    @property
+    def continued_by(self) -> UUID | None:
+        """The id of the event that continues it, if it has returned ``Then``; else None."""
+        response = self.payload.get("execution", {}).get("response")
+        continued = response.get("$continued") if isinstance(response, dict) else None
+        return UUID(continued) if isinstance(continued, str) else None
 
     @property
     def attempt_number(self) -> int:

@@ -32,11 +32,14 @@ async def store_over_wire() -> AsyncIterator[tuple[PostgresStore, Wire]]:
 async def cancel_pipelines(wire: Wire) -> None:
     """Cancel the tasks that send requests while a statement is held up, and let it go on."""
     await wire.held.wait()
-    names = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]
-    assert "Pipeline._run" in names
-    for task in asyncio.all_tasks():
-        if task.get_coro().__qualname__ == "Pipeline._run":
-            task.cancel()
+    runs = [
+        task
+        for task in asyncio.all_tasks()
+        if getattr(task.get_coro(), "__qualname__", "") == "Pipeline._run"
+    ]
+    assert runs
+    for task in runs:
+        task.cancel()
     wire.let_go()
 
 

@@ -57,6 +57,7 @@ async def test_a_late_error_of_a_read_only_server_closes_no_newer_connection() -
             return session
 
         how = {"patience": 10.0, "clock": None, "shard": 0, "writes": False, "keeps": False}
+        how["resolve_soon"] = lambda: None
         return await Session(pool, names, QUEUE, where="the server", **how).run(step)
 
     try:

@@ -34,7 +34,7 @@ class Watched:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._tx, name)
-        if not callable(value) or name == "count":
+        if not callable(value) or name in ("count", "resolve_later"):
             return value
 
         async def primitive(*args: Any, **how: Any) -> Any:

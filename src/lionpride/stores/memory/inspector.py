@@ -143,6 +143,8 @@ class MemoryInspector:
         status = event.execution.status
         if what.status not in (None, status):
             return None
+        if what.blocked and not event.execution.is_blocked:
+            return None
         if what.kind and registry.key_of(type(event)) != what.kind:
             return None
         if what.since is not None and event.created_timestamp < what.since:

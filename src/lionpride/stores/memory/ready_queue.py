@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
 from heapq import heapify, heappop, heappush
+from math import inf
 
 from ...model.event_data import EventData
 from ...model.execution import Execution
@@ -79,6 +80,8 @@ class ReadyQueue:
     def add(self, number: int, delay: float | None = None) -> None:
         """Add a pending event, which is ready or scheduled.
 
+        An event that is blocked by its parents (due at infinity) can only expire.
+
         Args:
             number: Its number.
             delay: Seconds until it is due; None keeps its due time.
@@ -92,6 +95,8 @@ class ReadyQueue:
             self._drop_stale()
         if state.due is None:
             self.ready.push(*self._entry(number))
+            return
+        if state.due == inf:
             return
         heappush(self._scheduled, (state.due, number))
         self.is_mixed = True

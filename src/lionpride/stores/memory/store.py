@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from heapq import nsmallest
 from itertools import islice
+from math import inf
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 from weakref import WeakMethod
 
-from ...errors import ExistsError, OperationError
+from ...errors import ExistsError, NotFoundError, OperationError
 from ...model import registry
+from ...model.after import After
+from ...model.continuation import ContinuedBy
 from ...model.element import as_id
 from ...model.event_data import EventData
 from ...model.execution import TERMINAL, EventStatus
 from ...model.serialization.depth import fields_that_may_be_deep, refuse_deep_values
+from ...rules.dependencies import after_unmet, check_acyclic
 from ...rules.limits.limit import Limit
 from ...rules.limits.limit_set import Limits
 from ...rules.limits.meter import Meter, end_meter, refusal_of
 from ...rules.state_machine import (
     FOR_EVER,
     Completion,
+    Continued,
     Ending,
     Outcome,
     after_cancel,
@@ -39,10 +45,12 @@ from ..alarm import Alarm
 from ..append_checks import are_new, check_room, refuse_connection
 from ..clock import LoopClock, time_of_loop
 from ..contract import (
+    NO_PARENTS,
     Cancelled,
     Claim,
     Entry,
     Named,
+    Relative,
     Settled,
     Settlement,
     Started,
@@ -53,11 +61,12 @@ from ..event_types import RunnableTypes
 from ..listeners import Listener, Listeners, Signal, Unsubscribe
 from ..states import States
 from ..terms import Terms
+from .dependencies import Dependencies, Edge
 from .limiter import Limiter
 from .ready_queue import ReadyQueue
 
 if TYPE_CHECKING:
-    from ...rules.queue_position import About, Room, Standing
+    from ...rules.queue_position import About, Blockers, Room, Standing
     from ..inspector import WorkerRecord
     from ..record import Record
     from .inspector import MemoryInspector
@@ -109,6 +118,8 @@ class MemoryStore:
             None  # the last one that cannot be nested too deep
         )
         self._unique: dict[str, dict[int, None]] = {}  # the events of each unique value, in order
+        self._dependencies = Dependencies(self._all)
+        self._children = self._dependencies.children
         self._limiters: dict[Limits, Limiter] = {}
         self._last_limiter: Limiter | None = None  # of the last claim, with the clock of its loop
         self._pools: dict[str, Limit] = {}
@@ -128,10 +139,22 @@ class MemoryStore:
         room: int | None = None,
         exist_ok: bool = False,
         terms: Terms | None = None,
+        after: Mapping[UUID, After] = NO_PARENTS,
         connection: Any = None,
     ) -> list[EventData]:
         """See ``Store.append``."""
         refuse_connection(connection)
+        return self._append(entries, room=room, exist_ok=exist_ok, terms=terms, after=after)
+
+    def _append(
+        self,
+        entries: Sequence[Entry],
+        *,
+        room: int | None = None,
+        exist_ok: bool = False,
+        terms: Terms | None = None,
+        after: Mapping[UUID, After] = NO_PARENTS,
+    ) -> list[EventData]:
         if terms is not None and (holder := self._unique_holder(terms)) is not None:
             return [holder]
         events = [event for event, _ in entries]
@@ -144,9 +167,15 @@ class MemoryStore:
         for event, _ in fresh:
             self._check(event)
         check_room(len(self._pending), len(fresh), room)
+        children = [event for event, _ in fresh if event.id in after] if after else []
+        self._check_parents({event.id: after[event.id] for event in children}, fresh)
         for event, priority in fresh:
-            self._add(event, priority, terms)
+            _write_options(event, terms, after.get(event.id) if after else None)
+            self._add(event, priority)
+        cancelled = self._link(children)
         self._listeners.notify_ready()
+        if cancelled:  # observers hear of the append first
+            asyncio.get_running_loop().call_soon(self._notify_cancelled, cancelled)
         return held
 
     def append_now(self, event: EventData, priority: float) -> bool:
@@ -195,9 +224,14 @@ class MemoryStore:
 
     async def load(self, events: Sequence[EventData]) -> int:
         """See ``Store.load``."""
-        _resolve(self.states, [(event, 0.0) for event in events], exist_ok=False)
+        entries = [(event, 0.0) for event in events]
+        _resolve(self.states, entries, exist_ok=False)
         for event in events:
             self._check(event)
+        children = [event for event in events if event.execution.after is not None]
+        waiting = _parents_of(children)
+        self._check_parents(waiting, entries)
+        check_acyclic(waiting)
         for event in events:
             state = event.execution
             if state.status is _PROCESSING:
@@ -210,6 +244,7 @@ class MemoryStore:
                 self._all.last = state.arrival = self._all.last + 1
                 self.states.lane(state.status)[state.arrival] = event
                 self._note_unique(event, state.arrival)
+        self._link(children)
         self._listeners.notify_ready()
         return len(events)
 
@@ -247,20 +282,52 @@ class MemoryStore:
             self._notify_if_idle()
         return True
 
-    def _add(self, event: EventData, priority: float, terms: Terms | None = None) -> None:
+    def _add(self, event: EventData, priority: float) -> None:
         """Add a pending event under the next number."""
         state = event.execution
         self._all.last = number = self._all.last + 1
         state.become(_PENDING)
         state.arrival = number
         state.priority = priority
-        if terms is not None:
-            terms.write(state)
         self._pending[number] = event
         self._note_unique(event, number)
         self._waiting.add(number)
         if state.expires is not None:
             self._set_alarm()
+
+    def _check_parents(self, after: Mapping[UUID, After], entries: Sequence[Entry]) -> None:
+        """Check that the parents of new events are in the store, or new as well.
+
+        Raises:
+            NotFoundError: if one is not.
+        """
+        new = {event.id for event, _ in entries} if after else set[UUID]()
+        for child, (parents, *_) in after.items():
+            for uid in parents:
+                if uid not in new and self.states.find(uid) is None:
+                    raise NotFoundError(
+                        f"after: queue {self.queue!r} has no event {uid}, a parent of {child}: "
+                        "append it before, or in the same batch; nothing was appended"
+                    )
+
+    def _link(self, children: Sequence[EventData]) -> list[int]:
+        """Connect new events with their parents, and resolve the parents that have finished.
+
+        Returns:
+            The numbers of the events that were cancelled, and of children that were cancelled for
+            these.
+        """
+        for event in children:
+            parents = () if event.execution.after is None else event.execution.after.parents
+            held = [self.states.find(uid) for uid in parents]
+            numbers = [0 if each is None else _number_of(self._last_of(each)) for each in held]
+            self._dependencies.add(event, numbers)
+        cancelled: list[int] = []
+        for event in children:
+            number, is_met = event.execution.arrival, self._dependencies.look(event)
+            if number is not None and is_met is not None:
+                cancelled += self._decide([(number, is_met)])
+        return cancelled + self._resolve(cancelled)
 
     def _note_unique(self, event: EventData, number: int) -> None:
         unique = event.execution.unique
@@ -275,7 +342,7 @@ class MemoryStore:
         event = self._all[next(reversed(numbers))]
         unique = event.execution.unique
         assert unique is not None, "it is noted by its unique value"
-        waits = event.execution.status in (_PENDING, _PROCESSING)
+        waits = self._last_of(event).execution.status in (_PENDING, _PROCESSING)
         return event if terms.are_met_by(unique, waits) else None
 
     # -- claim -------------------------------------------------------------------------------
@@ -416,6 +483,8 @@ class MemoryStore:
     def settle_now(self, event: EventData, attempt: int, outcome: Outcome) -> Settled:
         """See ``ImmediatePath.settle_now``."""
         own = event.__dict__
+        if isinstance(outcome, Continued):
+            return self._settle_continued(event, attempt, outcome)
         if isinstance(outcome, Completion):
             return self.complete_now(event, attempt, outcome.response, outcome.duration)
         number: int = own.get("_arrival", 0)
@@ -429,9 +498,25 @@ class MemoryStore:
             self._enqueue(number, outcome.delay)
         else:
             self.states.lane(status)[number] = event
-        if self._listeners.idle or self._listeners.finished:
+        if self._listeners.idle or self._listeners.finished or self._children:
             self._notify_finished((number,))
         return answer
+
+    def _settle_continued(self, event: EventData, attempt: int, outcome: Continued) -> Settled:
+        """Complete an event, and append what continues it, if the claim holds."""
+        number = event.execution.arrival
+        if self._processing.get(number or 0) is event and event.__dict__["_attempt"] == attempt:
+            self._append(outcome.entries, after=outcome.after)
+        return self.complete_now(event, attempt, outcome.response, outcome.duration)
+
+    def _last_of(self, event: EventData) -> EventData:
+        """Return the event that computes the result of an event: the last continuation."""
+        while isinstance(by := event.__dict__.get("_response"), ContinuedBy):
+            found = self.states.find(by.id)
+            if found is None:
+                break  # it was removed
+            event = found
+        return event
 
     def complete_now(
         self, event: EventData, attempt: int, response: Any, duration: float
@@ -451,6 +536,9 @@ class MemoryStore:
         if "_meter" in own:
             end_meter(event)
         listeners = self._listeners
+        if self._children and number in self._children:
+            self._notify_finished((number,))
+            return _APPLIED
         if listeners.finished:
             listeners.notify_finished((number,))
         is_waited_for = listeners.idle and not self._processing
@@ -545,19 +633,67 @@ class MemoryStore:
         """Finish the events that were not started in time; set the timer for the next one."""
         if self._waiting.next_expiry() is None:
             return
+        numbers = []
         for number in self._waiting.expired():
-            self._finish_one_expired(number)
+            self._finish_pending(number, after_expiry(self._pending[number].execution))
+            numbers.append(number)
+        if numbers:
+            self._notify_finished(numbers)
+            for number in numbers:
+                self._listeners.notify_expired(self._all[number], _PENDING)
         self._set_alarm()
 
-    def _finish_one_expired(self, number: int) -> None:
+    def _finish_pending(self, number: int, ending: Ending) -> None:
+        """Finish an event that is not claimed."""
         event = self._pending[number]
-        ending = after_expiry(event.execution)
         self._waiting.remove(number)
         apply(event.execution, ending)
         del self._pending[number]
         self.states.lane(ending.status)[number] = event
-        self._notify_finished((number,))
-        self._listeners.notify_expired(event, _PENDING)
+
+    # -- dependencies ------------------------------------------------------------------------
+
+    def _resolve(self, numbers: Iterable[int]) -> list[int]:
+        """Release or cancel the children of events that have finished, and the children of these.
+
+        Returns:
+            The numbers of the events that were cancelled.
+        """
+        ended = list(numbers)
+        first = len(ended)
+        for number in ended:  # it grows
+            if number in self._children:
+                last = self._last_of(self._all[number])
+                if last is self._all[number]:
+                    ended += self._decide(self._dependencies.ended(number))
+                else:
+                    self._follow(number, _number_of(last))
+        return ended[first:]
+
+    def _follow(self, number: int, following: int) -> None:
+        """Let the children of an event wait for its continuation."""
+        for child in self._dependencies.follow(number, following):
+            is_met = self._dependencies.look(child)
+            if is_met is not None:
+                self._decide([(_number_of(child), is_met)])
+
+    def _decide(self, decided: Iterable[tuple[int, bool]]) -> list[int]:
+        """Release blocked events (True) or cancel them (False); return the cancelled ones."""
+        cancelled, is_released = list[int](), False
+        for number, is_met in decided:
+            state = self._pending[number].execution
+            if is_met:
+                state.due = None if state.after is None else state.after.due
+                self._waiting.add(number)
+                is_released = True
+            else:
+                parent, when = self._dependencies.cause_of(number)
+                kind, status = registry.key_of(type(parent)), parent.execution.status
+                self._finish_pending(number, after_unmet(parent.id, kind, status, when))
+                cancelled.append(number)
+        if is_released:
+            self._listeners.notify_ready()
+        return cancelled
 
     def _set_alarm(self) -> None:
         at = self._waiting.next_expiry()
@@ -580,10 +716,7 @@ class MemoryStore:
                     cancel(event)
                 answers.append(Cancelled.CLAIMED)
             elif number in self._pending:
-                self._waiting.remove(number)
-                apply(event.execution, cancelled_while_waiting())
-                del self._pending[number]
-                self.states.lane(_CANCELLED)[number] = event
+                self._finish_pending(number, cancelled_while_waiting())
                 answers.append(Cancelled.DONE)
             else:
                 answers.append(Cancelled.SETTLED)
@@ -595,22 +728,32 @@ class MemoryStore:
         numbers = dict.fromkeys(self._number(event) for event in events)
         for number in numbers:
             check_retryable(self._all[number].execution)
-        for number in numbers:
+        again = self._dependencies.wait_again(numbers) if self._children else {}
+        for number in {**numbers, **again}:
             event, state = self._all[number], self._all[number].execution
             del self.states.lane(state.status)[number]
             requeue(state)
+            state.due = inf if number in again else None
             self._pending[number] = event
             self._enqueue(number, None)
+        for number in again.keys() - numbers.keys():
+            self._listeners.notify_expired(self._all[number], _CANCELLED)
 
     async def remove(self, events: Sequence[Named]) -> None:
         """See ``Store.remove``."""
         numbers = [self._number(event) for event in events]
+        given = set(numbers)
         for number in numbers:
             if number in self._held or number in self._processing:
                 raise OperationError(
                     f"{self._all[number]!r} is running: cancel it, and remove it when it has ended"
                 )
-        for number in self._pending.keys() & set(numbers):
+            if (child := self._dependencies.unfinished_child(number, given)) is not None:
+                raise OperationError(
+                    f"{self._all[number]!r} is a parent of {child!r}, which has not finished: "
+                    "remove both, or cancel the child first"
+                )
+        for number in self._pending.keys() & given:
             self._waiting.remove(number)
         self._drop([self._all[number] for number in numbers])
         self._notify_finished(numbers)
@@ -623,11 +766,17 @@ class MemoryStore:
         for status in EventStatus:
             if status in TERMINAL and status in statuses:
                 left = None if limit is None else limit - len(pruned)
-                pruned += islice(self.states.lane(status).values(), left)
+                pruned += islice(self._removable(status), left)
         numbers = [event.__dict__["_arrival"] for event in pruned]
         self._drop(pruned)
         self._notify_finished(numbers)
         return pruned
+
+    def _removable(self, status: EventStatus) -> Iterator[EventData]:
+        """Yield the finished events of a status that have no unfinished children."""
+        for number, event in self.states.lane(status).items():
+            if not self._children or self._dependencies.unfinished_child(number) is None:
+                yield event
 
     async def pause(self, until: float = FOR_EVER) -> None:
         """See ``Store.pause``."""
@@ -635,6 +784,9 @@ class MemoryStore:
         self._listeners.notify_ready()
 
     def _drop(self, events: Iterable[EventData]) -> None:
+        if self._dependencies.by_number:
+            for event in events:
+                self._dependencies.drop(event.execution.arrival or 0)
         if self._unique:
             for event in events:
                 unique, number = event.execution.unique, event.execution.arrival
@@ -674,6 +826,27 @@ class MemoryStore:
     async def find(self, uid: UUID | str) -> EventData | None:
         """See ``Store.find``."""
         return self.states.find(as_id(uid))
+
+    async def parents(self, event: Named, *, first: int = 0, limit: int = 100) -> list[Relative]:
+        """See ``Store.parents``."""
+        return self._relatives(self._dependencies.parents(self._number(event), first, limit))
+
+    async def parent_events(
+        self, event: Named, *, first: int = 0, limit: int = 100
+    ) -> list[tuple[int, EventData]]:
+        """See ``Store.parent_events``."""
+        edges = self._dependencies.parents(self._number(event), first, limit)
+        return [(place, self._all[number]) for place, number, *_ in edges]
+
+    async def children(self, event: Named, *, first: int = 0, limit: int = 100) -> list[Relative]:
+        """See ``Store.children``."""
+        return self._relatives(self._dependencies.children_of(self._number(event), first, limit))
+
+    def _relatives(self, edges: Iterable[Edge]) -> list[Relative]:
+        return [
+            Relative(place, self._record(self._all[number]), when, is_met)
+            for place, number, when, is_met in edges
+        ]
 
     async def list_records(
         self, status: EventStatus | None = None, *, after: int | None = None, limit: int = 100
@@ -746,7 +919,20 @@ class MemoryStore:
             rooms=rooms_of(limits, event, self._given_clock, now) if waits else (),
             workers=tuple(workers),
             first=first,
+            blockers=self._blockers(number) if self._children else None,
         )
+
+    def _blockers(self, number: int) -> Blockers | None:
+        """Return the unfinished parents of a blocked event; None if there are none."""
+        from ...rules.queue_position import Blockers  # late: running does not need it
+
+        numbers = self._dependencies.blockers(number)
+        after = self._all[number].execution.after
+        if not numbers or after is None:
+            return None
+        first = self._all[numbers[0]]
+        kind, status = registry.key_of(type(first)), self._status(numbers[0], first)
+        return Blockers(first.id, kind, self.queue, status, after.when, len(numbers))
 
     async def limit_usage(self, limits: Limits | None = None) -> list[Room]:
         """See ``Store.limit_usage``."""
@@ -783,7 +969,11 @@ class MemoryStore:
         missing = self.event_types.still_missing()
         if not missing:
             return []
-        waiting = [event for number, event in self._pending.items() if number not in self._held]
+        waiting = [
+            event
+            for number, event in self._pending.items()
+            if number not in self._held and event.__dict__.get("_due") != inf
+        ]
         counts = Counter(registry.key_of(type(event)) for event in waiting)
         if counts.keys() - missing:
             return []
@@ -829,10 +1019,24 @@ class MemoryStore:
             self._alarm.off()
 
     def _notify_finished(self, numbers: Iterable[int]) -> None:
-        """Notify of these events, of capacity, and of idleness if nothing is left."""
+        """Resolve the children of events that may have finished, and notify of the changes.
+
+        All endings of events call this, or ``load``. It notifies of these events, of capacity, and
+        of idleness if nothing is left.
+        """
+        if self._children:
+            self._notify_cancelled(self._resolve(numbers))
         self._listeners.notify_finished(numbers)
         self._listeners.notify_capacity()
         self._notify_if_idle()
+
+    def _notify_cancelled(self, numbers: Collection[int]) -> None:
+        """Notify of events that were cancelled for their parents."""
+        self._listeners.notify_finished(numbers)
+        for number in numbers:
+            event = self._all.get(number)
+            if event is not None:
+                self._listeners.notify_expired(event, _PENDING)
 
     def _notify_if_idle(self) -> None:
         """Notify of idleness if no event is left, except for those that this process skips."""
@@ -864,6 +1068,27 @@ def _resolve(states: States, entries: Sequence[Entry], *, exist_ok: bool) -> dic
             )
         taken.setdefault(event.id, (known or event, priority))
     return taken
+
+
+def _write_options(event: EventData, terms: Terms | None, after: After | None) -> None:
+    """Write the options of an append into the state of a new event."""
+    state = event.execution
+    state.after = None  # of an append before its removal
+    if terms is not None:
+        terms.write(state)
+    if after is not None:
+        state.after = after._replace(due=state.due)
+        state.due = inf
+
+
+def _parents_of(events: Iterable[EventData]) -> dict[UUID, After]:
+    """Return the parents of blocked events."""
+    found = {event.id: event.execution.after for event in events if event.execution.is_blocked}
+    return {uid: after for uid, after in found.items() if after is not None}
+
+
+def _number_of(event: EventData) -> int:
+    return event.execution.arrival or 0
 
 
 def _weak(method: Callable[..., Any]) -> Callable[..., Any]:

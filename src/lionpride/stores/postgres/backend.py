@@ -29,7 +29,6 @@ from ..sql.queries import Snapshot
 from ..sql.requests import ignore_error
 from ..sql.rows import (
     PENDING,
-    EventRow,
     NewEventRow,
     QueuedAppend,
     QueuedCompletion,
@@ -37,7 +36,6 @@ from ..sql.rows import (
     SettlementRow,
     StoredEvent,
 )
-from ..terms import Terms
 from ..url import redact
 from . import queries
 from .clock import ServerClock
@@ -174,6 +172,7 @@ class PostgresBackend:
                 patience=self._patience,
                 clock=self._given_clock,
                 on_reopen=self._watch.listener.reopen,
+                resolve_soon=self._local.resolve_soon,
             )
             opened.loop.call_soon(self._watch.has_opened)
         opened.check_process()
@@ -402,16 +401,14 @@ class PostgresBackend:
             self._events.entered_all(accepted, own)
             self._notifier.notify(READY)
 
-    async def append_within(
-        self, connection: Any, rows: Sequence[EventRow], terms: Terms | None
-    ) -> None:
+    async def append_within(self, connection: Any, request: AppendRequest) -> None:
         """See ``Backend``."""
-        if terms is not None and terms.unique is not None:
+        if request.unique_key is not None:
             raise OperationError(
                 "unique= cannot be decided in another's transaction: leave connection= out"
             )
         queue = await self._read(lambda db: db.make_queue())
-        await insert_within(connection, self.names, queue, rows)
+        await insert_within(connection, self.names, queue, request)
         for seconds in HINTS:  # the commit is not known
             self.opened.loop.call_later(seconds, self._hint_ready)
 
@@ -711,6 +708,11 @@ class PostgresBackend:
         """See ``Backend``."""
         self._notifier.notify(changes)
         self._hint_idle()
+
+    def notify_queues(self, names: Sequence[str]) -> None:
+        """See ``Backend``."""
+        for name in names:
+            self._notifier.notify_queue(name)
 
     def _hint_idle(self) -> None:
         """Notify the listeners for IDLE if the queue may be idle."""

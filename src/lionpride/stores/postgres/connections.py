@@ -52,6 +52,7 @@ class Connections:
         patience: Seconds for which a step is tried again while the server is unavailable.
         clock: Returns the time, in place of the server's clock.
         on_reopen: As for ``ConnectionPool``.
+        resolve_soon: See ``Session``.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Connections:
         patience: float,
         clock: Callable[[], float] | None,
         on_reopen: Callable[[], object],
+        resolve_soon: Callable[[], object],
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self._where = where
@@ -84,6 +86,7 @@ class Connections:
                 shard=first + shard,
                 writes=writes,
                 keeps=keeps,
+                resolve_soon=resolve_soon,
             )
 
         self.append_session, self.settle_session = session(0, keeps=True), session(1, keeps=True)

@@ -71,7 +71,8 @@ WITH state AS MATERIALIZED (
         paused_until <= now AND coalesce(due > now, true) AS is_open
     FROM (
         SELECT t.now, q.paused_until,
-            (SELECT due FROM {{ready}} WHERE queue = $2 AND due > 0 ORDER BY due LIMIT 1) AS due,
+            (SELECT due FROM {{ready}} WHERE queue = $2 AND due > 0 AND due < 1e300
+             ORDER BY due LIMIT 1) AS due,
             (SELECT expires FROM {{ready}} WHERE queue = $2 AND expires IS NOT NULL
              ORDER BY expires LIMIT 1) AS expires
         FROM (SELECT {{now}} AS now) t, {{queue}} q WHERE q.number = $2
@@ -93,7 +94,8 @@ WITH state AS MATERIALIZED (
 SELECT p.number, p.priority, uuid_send(e.id), e.event_type, e.created_at, e.payload,
     CASE WHEN {_IS_ODD} THEN ROW({_ODD}) END,
     CASE WHEN p.number IS NOT DISTINCT FROM (SELECT number FROM last) THEN ROW(
-        s.now, s.paused_until, s.due, s.expires, EXISTS (
+        s.now, s.paused_until, s.due, s.expires,
+        EXISTS (SELECT FROM {{parent_change}} WHERE queue = $2), EXISTS (
             SELECT FROM {{ready}} r WHERE r.due = 0 AND {_IS_WANTED} AND (r.priority, r.number) > (
                 coalesce((SELECT priority FROM last), '-infinity'),
                 coalesce((SELECT number FROM last), 0)
@@ -119,7 +121,7 @@ class Leased(NamedTuple):
     """Leased events, before the columns are read that events are built of.
 
     Attributes:
-        rows, kept, wait, expired, reservations, unknown: See ``ClaimResult``.
+        rows, kept, wait, expired, reservations, unknown, may_resolve: See ``ClaimResult``.
         asked: A time of ``boot_time()`` before the time from which the leases count.
         untried: Leased events that have never been tried. They are not in ``rows``.
         whole: True if ``untried`` and ``kept`` have all columns that events are built of.
@@ -134,6 +136,7 @@ class Leased(NamedTuple):
     unknown: Collection[str] = ()
     untried: Sequence[FirstClaimRow] = ()
     whole: bool = False
+    may_resolve: bool = False
 
     @property
     def numbers(self) -> list[int]:
@@ -144,7 +147,13 @@ class Leased(NamedTuple):
     def result(self) -> ClaimResult:
         """The result of the claim, without ``untried``."""
         return ClaimResult(
-            self.rows, self.kept, self.wait, self.expired, (), self.reservations, self.unknown
+            self.rows,
+            self.kept,
+            self.wait,
+            self.expired,
+            reservations=self.reservations,
+            unknown=self.unknown,
+            may_resolve=self.may_resolve,
         )
 
     def moved(self, others: Sequence[FirstClaimRow], untried: Sequence[FirstClaimRow]) -> Leased:
@@ -207,6 +216,7 @@ class Claim:
             asked=asked,
             untried=untried,
             whole=self.whole,
+            may_resolve=state.may_resolve,
         )
 
     async def _take(self, db: TableConnection) -> tuple[QueueState, bool, list[Any]]:

@@ -39,7 +39,7 @@ WITH gone AS (
     UPDATE {counter} t SET processing = t.processing - n, completed = t.completed + n
     FROM (SELECT count(*) AS n FROM gone) AS gone WHERE t.queue = $2 AND t.shard = $3
 )
-SELECT array_agg(number) FROM gone
+SELECT array_agg(number), {note_ended}(array_agg(number)) FROM gone
 """
 
 
@@ -56,11 +56,13 @@ async def complete(db: TableConnection, ended: Sequence[CompletedRow]) -> list[b
         [one[3] for one in given],
         _once([one[4] for one in given]),
     )
-    gone = await db.value(_COMPLETE, db.ending(len(given)), db.queue, db.shard, *columns) or ()
-    if len(gone) == len(ended):
+    where = db.ending(len(given)), db.queue, db.shard
+    gone, db.may_resolve = await db.row(_COMPLETE, *where, *columns)
+    if gone is not None and len(gone) == len(ended):
         return [True] * len(ended)
-    applied = set(gone)
+    applied = set(gone or ())
     if db.again and (lost := [one for one in given if one[0] not in applied]):
+        db.may_resolve = True  # the answer of an earlier try is lost
         stands = await statuses(db, [one[0] for one in lost])
         applied |= {one[0] for one in lost if stands.get(one[0]) == ("completed", one[1])}
     return [one[0] in applied and first[one[:2]] is one for one in ended]

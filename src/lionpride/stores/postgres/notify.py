@@ -10,7 +10,7 @@ from functools import partial
 from random import random
 from typing import Any, Final
 
-from ..sql.backend import ALL, ENDED
+from ..sql.backend import ALL, ENDED, READY
 from .connection_pool import Connector
 from .errors import is_connection_lost
 from .session import TableConnection
@@ -67,6 +67,7 @@ class Notifier:
         self._channel = channel
         self._told = told
         self._changes: set[str] = set()
+        self._queues: set[str] = set()  # payloads for other queues
         self._task: asyncio.Task[None] | None = None
         self._is_telling = False
         self._hurry = asyncio.Event()  # set if a notification must not be delayed
@@ -87,6 +88,12 @@ class Notifier:
         if changes != ENDED:
             self._hurry.set()
 
+    def notify_queue(self, name: str) -> None:
+        """Notify the processes of another queue that its events may be ready."""
+        origin = self.mark.partition("/")[0]
+        self._queues.add(f"{origin}/{name}/{READY}")
+        self.notify("")
+
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
         self._hurry = asyncio.Event()  # for this loop, which has its own clock
@@ -106,15 +113,18 @@ class Notifier:
     async def _run(self) -> None:
         time = asyncio.get_running_loop().time
         try:
-            while self._changes:
+            while self._changes or self._queues:
                 if self._more_follow and self._has_told:
                     await self._rest()
                 self._hurry.clear()
                 changes = "".join(sorted(self._changes))
+                payloads = [*sorted(self._queues), *([f"{self.mark}/{changes}"] if changes else ())]
                 self._changes.clear()
+                self._queues.clear()
                 self._is_telling = True
-                with suppress(Exception):  # a hint: processes that miss it poll in time
-                    await self._send(partial(self._notify, f"{self.mark}/{changes}"))
+                for payload in payloads:
+                    with suppress(Exception):  # a hint: processes that miss it poll in time
+                        await self._send(partial(self._notify, payload))
                 self._is_telling = False
                 if ENDED in changes:
                     self._told()
@@ -138,7 +148,8 @@ class Notifier:
     async def leave(self) -> None:
         """Wait until everything is sent, at most ``_LEAVING`` seconds."""
         self._hurry.set()
-        if self._task is not None and (self._changes or self._is_telling):
+        is_behind = self._changes or self._queues or self._is_telling
+        if self._task is not None and is_behind:
             await asyncio.wait([self._task], timeout=_LEAVING)
 
     async def stop(self) -> None:

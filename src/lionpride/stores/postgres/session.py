@@ -48,9 +48,18 @@ class TableConnection:
         names: The names of the tables.
         shard: The counter row that the step updates.
         again: True if an earlier try of the step may have been committed.
+        may_resolve: Set by a step that has ended parents: children are to be resolved.
     """
 
-    __slots__ = ("_connection", "_connector", "_session", "again", "names", "shard")
+    __slots__ = (
+        "_connection",
+        "_connector",
+        "_session",
+        "again",
+        "may_resolve",
+        "names",
+        "shard",
+    )
 
     def __init__(self, connection: Connection, session: Session, again: bool) -> None:
         self._connection = connection
@@ -59,6 +68,7 @@ class TableConnection:
         self.names = session.names
         self.shard = session.shard
         self.again = again
+        self.may_resolve: bool | None = False
 
     @property
     def now(self) -> float | None:
@@ -179,6 +189,7 @@ class Session:
         writes: True if its steps may write, so that the queue has to exist.
         keeps: True to use the same connection each time if it is free: another one would have to
             prepare the statements of the hot path.
+        resolve_soon: Called after a step that may have ended parents.
     """
 
     def __init__(
@@ -193,6 +204,7 @@ class Session:
         shard: int,
         writes: bool,
         keeps: bool,
+        resolve_soon: Callable[[], object],
     ) -> None:
         self.pool = pool
         self.names = names
@@ -204,6 +216,7 @@ class Session:
         self._patience = patience
         self._clock = clock
         self._keeps = keeps
+        self._resolve_soon = resolve_soon
         self._kept: Connection | None = None
 
     def now(self) -> float | None:
@@ -248,7 +261,7 @@ class Session:
                 db = TableConnection(connection, self, again)
                 if self._writes and not self.queue:
                     await db.make_queue()
-                return await _call(step, db)
+                return await self._call(step, db)
             except Exception as error:
                 if not isinstance(error, REPEAT):
                     if not is_connection_lost(error):
@@ -272,6 +285,26 @@ class Session:
                     self.pool.give(connection)
             await asyncio.sleep(delay * (0.5 + random()))  # noqa: S311
             delay = min(2 * delay, _LATER)
+
+    async def _call(
+        self, step: Callable[[TableConnection], Awaitable[T]], db: TableConnection
+    ) -> T:
+        """Call a step; raise a cancellation of the task even if another error has replaced it.
+
+        If the connection is lost in the turn of the event loop that cancels the task, the driver
+        cannot end the transaction, and raises its own error in place of the cancellation.
+        """
+        task = asyncio.current_task()
+        cancels = 0 if task is None else task.cancelling()
+        try:
+            result = await step(db)
+        except Exception as error:
+            if task is not None and task.cancelling() > cancels and _follows_a_cancel(error):
+                raise asyncio.CancelledError from error
+            raise
+        if db.may_resolve or (db.again and self._writes):
+            self._resolve_soon()
+        return result
 
     def _change_shard(self) -> None:
         """Use another counter row: the transaction of a lost connection may still lock this one."""
@@ -297,22 +330,6 @@ class Session:
         if is_connection_lost(error) and tried >= SILENT and monotonic() - self.pool.told > QUIET:
             self.pool.told = monotonic()
             logger.warning("%s; it is tried for %.0f s more", store_error(error, self._where), left)
-
-
-async def _call(step: Callable[[TableConnection], Awaitable[T]], db: TableConnection) -> T:
-    """Call a step; raise a cancellation of the task even if another error has replaced it.
-
-    If the connection is lost in the turn of the event loop that cancels the task, the driver cannot
-    end the transaction, and raises its own error in place of the cancellation.
-    """
-    task = asyncio.current_task()
-    cancels = 0 if task is None else task.cancelling()
-    try:
-        return await step(db)
-    except Exception as error:
-        if task is not None and task.cancelling() > cancels and _follows_a_cancel(error):
-            raise asyncio.CancelledError from error
-        raise
 
 
 def _follows_a_cancel(error: BaseException) -> bool:

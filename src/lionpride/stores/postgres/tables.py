@@ -23,6 +23,10 @@ TABLES: Final = (
     "worker",
     "limit_usage",
     "limit_account",
+    "dependency",
+    "child",
+    "continuation",
+    "parent_change",
     "version",
 )
 """The tables, without schema and prefix."""
@@ -35,7 +39,11 @@ _NOW: Final = "coalesce($1::float8, date_part('epoch', clock_timestamp()))"
 
 
 _RESULT: Final = "replace(s.result, '\\u0000', '\\ufffd')::json"  # text has no NUL character
-_SHARED: Final = common_words("= ANY({})") | {
+_SHARED: Final = common_words(
+    "= ANY({})",
+    "IN (SELECT (p ->> 0)::bigint, (p ->> 1)::bigint FROM json_array_elements({}::json) p)",
+) | {
+    "json_rows": "json_array_elements($1::json) AS e (value)",
     "each_reserved": "json_each(reserved::json)",
     "for_update": "FOR UPDATE",
     "skip_locked": "FOR UPDATE SKIP LOCKED",
@@ -69,6 +77,7 @@ class TableNames:
         channel = f"{schema}.{prefix}news"
         self.channel = channel if len(channel) <= LONGEST else _short(channel)
         self._words = {name: f'"{schema}"."{prefix}{name}"' for name in TABLES}
+        self._words |= {"note_ended": f'"{schema}"."{prefix}note_ended"'}
         self._words |= {"p": prefix, "schema": f'"{schema}"', "now": _NOW}
         self._words |= _SHARED
         self.fill = lru_cache(maxsize=None)(self._fill)

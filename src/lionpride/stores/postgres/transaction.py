@@ -94,17 +94,25 @@ ON CONFLICT (id) DO NOTHING
 """
 
 
-_DELETE_READY: Final = f"""
-DELETE FROM {{ready}} r WHERE r.ctid = ANY(ARRAY(
-    SELECT coalesce(n.place, d.ctid) FROM {{event}} e
+_PLACES: Final = """
+    SELECT coalesce(n.place, d.ctid) FROM {event} e
     LEFT JOIN LATERAL (
-        SELECT w.ctid AS place FROM {{ready}} w
+        SELECT w.ctid AS place FROM {ready} w
         WHERE w.queue = e.queue AND w.due = 0 AND w.priority = e.priority AND w.number = e.number
         LIMIT 1
     ) n ON true
-    LEFT JOIN {{ready}} d ON d.number = e.number AND d.due > 0
-    WHERE e.number = ANY($1::bigint[]) AND e.queue = $2
-    AND coalesce(n.place, d.ctid) IS NOT NULL
+    LEFT JOIN {ready} d ON d.number = e.number AND d.due > 0
+    WHERE e.number = ANY($1::bigint[]) AND coalesce(n.place, d.ctid) IS NOT NULL
+"""
+_HOLD_READY: Final = f"""
+SELECT number FROM {{ready}} WHERE ctid = ANY(ARRAY({_PLACES} ORDER BY e.number)) FOR KEY SHARE
+"""
+_HOLD_LEASES: Final = """
+SELECT number FROM {lease} WHERE number = ANY($1::bigint[]) ORDER BY number FOR KEY SHARE
+"""
+_DELETE_READY: Final = f"""
+DELETE FROM {{ready}} r WHERE r.ctid = ANY(ARRAY(
+    {_PLACES} AND e.queue = $2
 )) RETURNING r.number, r.due, r.priority, {_STATE}
 """
 _INSERT_READY: Final = f"""
@@ -115,6 +123,7 @@ SELECT $1, * FROM unnest(
 )
 """
 _INSERT_FINISHED: Final = f"""
+WITH ended AS (
 INSERT INTO {{finished}} (number, queue, status, finished_at, {FINAL})
 SELECT number, $2, status,
     CASE WHEN finished_at > 0 THEN finished_at ELSE (SELECT {{now}}) + place * 1e-6 END, {FINAL}
@@ -122,6 +131,8 @@ FROM unnest(
     $3::bigint[], $4::text[], $5::float8[], $6::int[], $7::int[], $8::int[], $9::int[],
     $10::float8[], $11::int[], $12::text[], $13::text[]
 ) WITH ORDINALITY AS given (number, status, finished_at, {FINAL}, place)
+RETURNING number
+) SELECT {{note_ended}}(array_agg(number)) FROM ended
 """
 
 
@@ -165,7 +176,9 @@ WITH gone AS (
         FROM gone
     ) n WHERE t.queue = $2 AND t.shard = $3
 )
-SELECT number, attempt FROM gone
+SELECT number, attempt,
+    (SELECT {note_ended}(array_agg(number)) FROM gone WHERE status <> 'pending')
+FROM gone
 """
 
 
@@ -223,6 +236,11 @@ class PostgresTransaction:
         found = await queries.statuses(self._db, numbers)
         return {number: Location(*each) for number, each in found.items()}
 
+    async def hold(self, numbers: Sequence[int]) -> tuple[list[int], list[int]]:
+        ready = await self._db.rows(_HOLD_READY, list(numbers))
+        leased = await self._db.rows(_HOLD_LEASES, list(numbers))
+        return [number for (number,) in ready], [number for (number,) in leased]
+
     async def delete_ready(self, numbers: Sequence[int]) -> list[ReadyRow]:
         found = await self._db.rows(_DELETE_READY, list(numbers), self.queue)
         self.count(PENDING, -len(found))
@@ -239,7 +257,7 @@ class PostgresTransaction:
             numbers, statuses, states, times = zip(*rows, strict=True)
             where = self._db.ending(len(rows)), self.queue, numbers, statuses, times
             columns = list(zip(*states, strict=True))[:-1]
-            await self._db.run(_INSERT_FINISHED, *where, *columns)
+            self._note(await self._db.value(_INSERT_FINISHED, *where, *columns))
             for status in statuses:
                 self.count(status, 1)
 
@@ -251,7 +269,17 @@ class PostgresTransaction:
         rows.sort(key=lambda row: row[0])
         where = self._db.ending(len(rows)), self.queue, self._db.shard
         found = await self._db.rows(_SETTLE, *where, *zip(*rows, strict=True))
-        return [(number, attempt) for number, attempt in found]
+        if found:
+            self._note(found[0][2])
+        return [(number, attempt) for number, attempt, _ in found]
+
+    def _note(self, has_children: bool | None) -> None:
+        """Note the answer of ``note_ended``."""
+        if has_children:
+            self.resolve_later()
+
+    def resolve_later(self) -> None:
+        self._db.may_resolve = True
 
     async def lock(self, *names: str) -> None:
         await self._db.lock(*names)
@@ -377,4 +405,13 @@ class LimitedClaim:
         if wait and db.now is None:  # it is counted from then, and not from the answer
             wait = max(1e-9, wait - (boot_time() - done.asked))
         rows = [(one.number, one.due, one.priority, *one.state) for one in done.rows]
-        return Leased(rows, {}, wait, expired, done.asked, done.reservations, done.unknown)
+        return Leased(
+            rows,
+            {},
+            wait,
+            expired,
+            done.asked,
+            done.reservations,
+            done.unknown,
+            may_resolve=queue.may_resolve,
+        )

@@ -11,7 +11,10 @@ from typing import Any, Final, Protocol, runtime_checkable
 from uuid import UUID
 
 from ...errors import ConfigurationError, ExistsError
+from ..sql.appending import AppendRequest
+from ..sql.dependencies import blocked, unknown_parent
 from ..sql.rows import EventRow
+from .hot_append import CONTAINER
 from .tables import TableNames
 
 __all__ = ("insert_within",)
@@ -46,6 +49,29 @@ SELECT coalesce((SELECT id FROM known), (
 """Returns an id that was known, or that another transaction appended while the statement ran."""
 
 
+_UNKNOWN_PARENT: Final = """
+SELECT p.id::text FROM unnest($1::text[]) p (id)
+WHERE NOT EXISTS (SELECT FROM {event} e WHERE e.id = p.id::uuid) LIMIT 1
+"""
+_INSERT_EDGES: Final = """
+WITH given AS (
+    SELECT e.number AS child, p.number AS parent, place, condition
+    FROM unnest($2::text[], $3::text[], $4::int[], $5::text[]) g (child, parent, place, condition)
+    JOIN {event} e ON e.id = g.child::uuid JOIN {event} p ON p.id = g.parent::uuid
+), edges AS (
+    INSERT INTO {dependency} (parent, child, place, queue, condition)
+    SELECT parent, child, place, $1, condition FROM given
+), children AS (
+    INSERT INTO {child} (number, queue, due, missing)
+    SELECT e.number, $1, due, missing
+    FROM unnest($6::text[], $7::float8[], $8::int[]) g (id, due, missing)
+    JOIN {event} e ON e.id = g.id::uuid
+)
+INSERT INTO {parent_change} (parent, queue) SELECT DISTINCT parent, $1::int FROM given
+"""
+"""Locks no parent: they may be looked at after the commit alone."""
+
+
 @runtime_checkable
 class _Wrapped(Protocol):
     """The methods of SQLAlchemy's ``AsyncConnection`` that are used here."""
@@ -55,7 +81,7 @@ class _Wrapped(Protocol):
 
 
 async def insert_within(
-    connection: Any, names: TableNames, queue: int, rows: Sequence[EventRow]
+    connection: Any, names: TableNames, queue: int, request: AppendRequest
 ) -> None:
     """Insert events over a connection of the caller, in its current transaction.
 
@@ -64,6 +90,7 @@ async def insert_within(
     Raises:
         ConfigurationError: if the connection is of an unknown kind, or synchronous.
         ExistsError: if an id is known, or occurs twice.
+        NotFoundError: if a parent is unknown to the transaction.
     """
     kind = type(connection)  # a property of an AsyncConnection named `connection` raises
     if iscoroutinefunction(getattr(kind, "connection", None)) and hasattr(kind, "run_sync"):
@@ -72,6 +99,11 @@ async def insert_within(
         await connection.exec_driver_sql("SELECT 1")  # it begins a transaction only when it must
         connection = (await connection.get_raw_connection()).driver_connection
     _check_async(connection)
+    after = request.after
+    rows: list[EventRow] = [
+        blocked(row) if row[0] in after else row  # type: ignore[misc]
+        for row in request.rows
+    ]
     ids = [str(UUID(bytes=row.id)) for row in rows]
     if len(set(ids)) < len(ids):
         raise _exists(Counter(ids).most_common(1)[0][0])
@@ -81,6 +113,30 @@ async def insert_within(
         row = await _fetch(connection, names.fill(_INSERT), (queue, _shard(), ids, *bound))
         if row[0] is not None:
             raise _exists(row[0])
+        if after:
+            await _insert_edges(connection, names, queue, request)
+
+
+async def _insert_edges(
+    connection: Any, names: TableNames, queue: int, request: AppendRequest
+) -> None:
+    """Insert the dependencies of events that were inserted.
+
+    Raises:
+        NotFoundError: if a parent is unknown to the transaction.
+    """
+    parents = {str(uid) for one in request.after.values() for uid in one.parents}
+    unknown = await _fetch(connection, names.fill(_UNKNOWN_PARENT), (sorted(parents),))
+    if unknown is not None:
+        raise unknown_parent(UUID(unknown[0]), CONTAINER)
+    edges, children = list[tuple[Any, ...]](), list[tuple[Any, ...]]()
+    for row in request.rows:
+        if (one := request.after.get(row[0])) is not None:
+            uid = str(UUID(bytes=row[0]))
+            edges += [(uid, str(p), place, one.when) for place, p in enumerate(one.parents)]
+            children.append((uid, row.due, len(one.parents)))  # type: ignore[union-attr]
+    columns = [list(each) for each in (*zip(*edges, strict=True), *zip(*children, strict=True))]
+    await _ask(connection, names.fill(_INSERT_EDGES), (queue, *columns))
 
 
 _SAVEPOINT: Final = (
@@ -168,7 +224,7 @@ def _is_in_transaction(connection: Any) -> bool:
 async def _ask(connection: Any, text: str, bound: tuple[Any, ...] | None = None) -> Any:
     """Run a statement with either driver; return the cursor of psycopg."""
     if _is_asyncpg(connection):
-        return await connection.execute(text)
+        return await connection.execute(text, *bound or ())
     import psycopg  # late: a caller with such a connection has it installed
 
     # The row factory of the connection may return other rows, or fail for this statement.

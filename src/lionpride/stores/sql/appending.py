@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
 from ...errors import ExistsError
+from ...model.after import After
+from ...model.execution import EventStatus
 from ..append_checks import check_room
 from ..terms import Terms
 from .backend import FinishedRow, ReadyRow
 from .codec import split_rows
+from .dependencies import (
+    ChildRow,
+    blocked,
+    insert_dependencies,
+    is_finished,
+    last_of,
+    locate_parents,
+    parents_outside,
+)
 from .rows import PENDING, PROCESSING, AppendRow, EventRow, KnownEvent, NewEventRow
 
 if TYPE_CHECKING:
@@ -30,6 +41,8 @@ __all__ = (
     "exists",
     "insert_states",
 )
+
+_COMPLETED: Final = EventStatus.COMPLETED.value
 
 PIECE: Final = 2_000
 """Maximum number of events that one statement appends."""
@@ -74,6 +87,7 @@ class AppendRequest:
         room: The queue limit.
         exist_ok: True to leave events with a known id unchanged.
         terms: The options of the append.
+        after: The parents of some of the events, by the id of the child.
         has: Returns True if this process has the event of a number. It may be called in another
             thread. None if that does not matter.
     """
@@ -83,6 +97,7 @@ class AppendRequest:
     room: int | None = None
     exist_ok: bool = False
     terms: Terms | None = None
+    after: Mapping[bytes, After] = field(default_factory=dict)
     has: Callable[[int], bool] | None = None
 
     @property
@@ -202,6 +217,7 @@ async def append(
     Raises:
         ExistsError: if an id is known, or occurs twice, and that is not allowed.
         QueueFullError: if more events would wait than the queue limit allows.
+        NotFoundError: if a parent is unknown.
         NotHeld: if a known event is not in this process.
         KnownIdError: if another transaction has appended an id meanwhile. The transaction is rolled
             back, and the operation is repeated from its start.
@@ -231,10 +247,20 @@ async def append(
     numbers = {uid: event.number for uid, event in known.items()}
     request.check_held(numbers.values())
     known_numbers = list(numbers.values())
+    after = {uid: one for uid, one in request.after.items() if uid in new}
+    parents = await locate_parents(tx, parents_outside(after.values(), new)) if after else {}
+    rows_to_insert = [blocked(row) if uid in after else row for uid, row in new.items()]
     inserted: list[int] = []
-    for rows in split_rows(list(new.values()), _payload, piece):
+    for rows in split_rows(rows_to_insert, _payload, piece):
         inserted += await tx.insert_events(rows)
         await pause()
+    if after:
+        by_id = dict(zip(new, inserted, strict=True))
+        numbers_of_all = by_id | parents
+        children = [ChildRow.of(by_id[uid], new[uid], one) for uid, one in after.items()]
+        named = {numbers_of_all[uid.bytes] for one in after.values() for uid in one.parents}
+        ended = {by_id[uid] for uid, row in new.items() if is_finished(row)} | {*parents.values()}
+        await insert_dependencies(tx, children, numbers_of_all, sorted(ended & named))
     if len(inserted) == len(request.rows):
         return Appended(inserted)
     numbers |= zip(new, inserted, strict=True)
@@ -259,6 +285,9 @@ async def _find_unique(tx: Transaction, request: AppendRequest) -> int | None:
         return None
     for number, unique_at in await tx.rows(_NEWEST, tx.queue, request.unique_key):
         found = (await tx.locate([number])).get(number)
+        if found is not None and found.status == _COMPLETED:
+            last = await last_of(tx, number)
+            found = (await tx.locate([last])).get(last)
         if found is not None and request.is_met_by(unique_at, found.status):
             return int(number)
     return None

@@ -36,7 +36,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, T
 from .rows import (
     STATE,
     AppendRow,
-    EventRow,
     KnownEvent,
     NewEventRow,
     SettlementRow,
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
     from ...model.event_data import EventData
     from ..inspector import Inspector
     from ..maintenance import Finding, SchemaVersion
-    from ..terms import Terms
     from .appending import AppendRequest
     from .claiming import ClaimRequest
     from .heartbeat import Heartbeat
@@ -141,12 +139,14 @@ class QueueState(NamedTuple):
         paused_until: Nothing is claimed before this time.
         due: The earliest time for which a ready event is scheduled; None if there is none.
         expires: The earliest time at which a ready event expires; None if there is none.
+        may_resolve: True if parents have changed, and children are to be resolved first.
     """
 
     now: float
     paused_until: float
     due: float | None
     expires: float | None
+    may_resolve: bool
 
     @property
     def is_paused(self) -> bool:
@@ -175,6 +175,8 @@ class Transaction(Protocol):
 
     - ``{event}``: the name of a table;
     - ``{in_2}``: a test for membership in parameter 2, a list;
+    - ``{pairs_2}``: the same for a pair of numbers; the parameter is a JSON text of pairs;
+    - ``{json_rows}``: the rows ``e.value`` of parameter 1, a JSON text of lists;
     - ``{for_update}``, ``{skip_locked}``: row locks, where there are any;
     - ``{greatest}``: the function that returns the larger argument;
     - ``{now}``: the time. Such a statement has ``time`` as its first argument.
@@ -220,6 +222,9 @@ class Transaction(Protocol):
         transaction around it.
         """
 
+    def resolve_later(self) -> None:
+        """Note that children are to be resolved after the commit; see ``sql.resolving``."""
+
     def count(self, status: str, by: int) -> None:
         """Change the number of events in a status; it is written before the commit."""
 
@@ -228,6 +233,13 @@ class Transaction(Protocol):
 
     async def locate(self, numbers: Sequence[int]) -> dict[int, Location]:
         """Return the location of events of this queue, all at one instant."""
+
+    async def hold(self, numbers: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Lock the events that are ready or leased, in any queue, until the transaction ends.
+
+        Returns:
+            The numbers of the ready ones, and of the leased ones.
+        """
 
     async def delete_ready(self, numbers: Sequence[int]) -> list[ReadyRow]:
         """Delete ready events and return them, by number."""
@@ -294,13 +306,15 @@ MOST: Final = 9
 """The highest number of a parameter that may be a list."""
 
 
-def common_words(in_list: str) -> dict[str, str]:
-    """Return the words ``{in_1}``, ``{in_2}``, … of shared statements.
+def common_words(in_list: str, in_pairs: str) -> dict[str, str]:
+    """Return the words ``{in_1}``, ``{pairs_1}``, … of shared statements.
 
     Args:
         in_list: The condition on a column, with ``{}`` for the parameter.
+        in_pairs: The same for a pair of columns.
     """
-    return {f"in_{n}": in_list.format(f"${n}") for n in range(1, MOST + 1)}
+    words = {f"in_{n}": in_list.format(f"${n}") for n in range(1, MOST + 1)}
+    return words | {f"pairs_{n}": in_pairs.format(f"${n}") for n in range(1, MOST + 1)}
 
 
 # -- what a database offers ---------------------------------------------------------------------
@@ -425,9 +439,7 @@ class Backend(Protocol):
     ) -> asyncio.Future[None]:
         """Append an event that has no record yet; hot path."""
 
-    async def append_within(
-        self, connection: Any, rows: Sequence[EventRow], terms: Terms | None
-    ) -> None:
+    async def append_within(self, connection: Any, request: AppendRequest) -> None:
         """Append events in the transaction of a connection of the caller.
 
         Raises:
@@ -488,6 +500,9 @@ class Backend(Protocol):
         """Note that these events have changed in this process; earlier reads are out of date."""
 
     # -- other processes ---------------------------------------------------------------------
+
+    def notify_queues(self, names: Sequence[str]) -> None:
+        """Notify other processes that events of other queues may be ready; no effect on SQLite."""
 
     def notify(self, changes: str) -> None:
         """Notify other processes of changes, and listeners for IDLE if the queue may be idle.

@@ -53,6 +53,7 @@ class ClaimResult(NamedTuple):
             These events are not in ``rows``, and this is their first attempt.
         reservations: The amounts of limits that the events reserve; None without limits.
         unknown: Event types that were found and that this process does not run.
+        may_resolve: True if parents have changed, and children may be released by ``resolve``.
     """
 
     rows: Sequence[ReadyColumns]
@@ -62,6 +63,7 @@ class ClaimResult(NamedTuple):
     new: Sequence[tuple[float, int]] = ()
     reservations: Reservations | None = None
     unknown: Collection[str] = ()
+    may_resolve: bool = False
 
 
 class BlockedClaims:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache, partial
 from itertools import accumulate
+from math import inf
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -30,7 +31,7 @@ from ...model.serialization.payload import (
 )
 from ...model.unset import Unset
 from ...rules.limits.costs import has_own_bill, own_bill
-from ...rules.queue_position import About, First, QueueWorker, Room, Standing
+from ...rules.queue_position import About, Blockers, First, QueueWorker, Room, Standing
 from ...rules.state_machine import (
     Completion,
     Ending,
@@ -452,6 +453,7 @@ def standing_of(
     workers: Iterable[QueueWorker],
     holder: str | None,
     first: tuple[StoredEvent, Iterable[Room]] | None,
+    blockers: Blockers | None = None,
 ) -> Standing:
     """Return the ``Standing`` of an event.
 
@@ -477,6 +479,7 @@ def standing_of(
         workers=tuple(workers),
         holder=holder,
         first=first and First(UUID(bytes=first[0].id), first[0].event_type, tuple(first[1])),
+        blockers=blockers,
     )
 
 
@@ -505,7 +508,7 @@ def _payload(found: StoredEvent, uid: UUID) -> dict[str, Any]:
     names = ("attempt", "tries", "denials", "interruptions")
     execution |= {name: n for name, n in zip(names, found.state, strict=False) if n}
     execution["priority"] = found.priority
-    if found.due:
+    if found.due and found.due != inf:  # JSON has no infinity
         execution["due"] = found.due
     if expires is not None:
         execution["expires"] = expires

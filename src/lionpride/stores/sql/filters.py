@@ -23,6 +23,7 @@ _SOURCES: Final[dict[EventStatus, str]] = {
         "WHERE queue = $1 AND status = 'completed'"
     ),
 }
+_BLOCKED: Final = f"{_SOURCES[EventStatus.PENDING]} AND due > 0 AND due > 1e300"
 _WITH_ERROR: Final = " UNION ALL ".join(
     (_TROUBLE, _SOURCES[EventStatus.PENDING], _SOURCES[EventStatus.PROCESSING])
 )
@@ -58,7 +59,7 @@ class _Query:
         digits, text = what.id_digits, findable(what.text.strip())
         by_error = bool(text and not digits)
         of_event = "s"
-        if what.status is None and not by_error:
+        if what.status is None and not (by_error or what.blocked):
             self.text = "FROM {event} s WHERE s.queue = $1"
         elif digits:
             own = f"SELECT number FROM ({_source(what, by_error)}) w"
@@ -89,6 +90,8 @@ class _Query:
 
 def _source(what: EventFilter, by_error: bool) -> str:
     """Return the source of rows: the table of a status, or all rows that can contain an error."""
+    if what.blocked:
+        return _BLOCKED
     if what.status is None:
         return _WITH_ERROR
     if by_error and what.status is EventStatus.COMPLETED:

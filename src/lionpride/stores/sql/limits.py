@@ -68,9 +68,10 @@ times as long as the last."""
 
 _QUEUE: Final = """
 SELECT {now}, q.paused_until,
-    (SELECT due FROM {ready} WHERE queue = $2 AND due > 0 ORDER BY due LIMIT 1),
+    (SELECT due FROM {ready} WHERE queue = $2 AND due > 0 AND due < 1e300 ORDER BY due LIMIT 1),
     (SELECT expires FROM {ready} WHERE queue = $2 AND expires IS NOT NULL
-     ORDER BY expires LIMIT 1)
+     ORDER BY expires LIMIT 1),
+    EXISTS (SELECT 1 FROM {parent_change} WHERE queue = $2)
 FROM {queue} q WHERE q.number = $2
 """
 _PROMOTE: Final = """

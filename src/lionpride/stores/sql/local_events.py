@@ -6,10 +6,12 @@ State is written on an event object in this module only, and after the commit of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf
 from typing import Any, Final
 from uuid import UUID
 
 from ...errors import NotFoundError, OperationError
+from ...model.after import After
 from ...model.event_data import EventData
 from ...model.execution import FIXED, KEYS, EventStatus
 from ...rules.state_machine import (
@@ -20,7 +22,7 @@ from ...rules.state_machine import (
     after_interruption,
     apply,
 )
-from ..contract import Claim, Entry, Settled, Settlement
+from ..contract import NO_PARENTS, Claim, Entry, Settled, Settlement
 from ..event_cache import EventCache
 from ..listeners import Listeners
 from ..terms import Terms
@@ -172,6 +174,7 @@ class LocalEvents:
         entries: Sequence[Entry],
         appended: Appended,
         terms: Terms | None = None,
+        after: Mapping[UUID, After] = NO_PARENTS,
     ) -> list[EventData]:
         """Note the result of an append; return the objects, also of events stored before."""
         held: list[EventData] = []
@@ -181,11 +184,21 @@ class LocalEvents:
             if mine is None and number not in known:
                 if terms is not None:
                     terms.write(event.execution)
+                if after and event.id in after:
+                    state = event.execution
+                    state.after, state.due = after[event.id]._replace(due=state.due), inf
                 self._enter([(event, priority)], [number])
                 mine = event
             held.append(self.find(number) if mine is None else mine)
         self._listeners.notify_ready()
         return held
+
+    def released(self, children: Iterable[tuple[int, float]]) -> None:
+        """Note that blocked events were released; each has its earliest start, or 0.0."""
+        for number, due in children:
+            event = self.cache.find(number)
+            if event is not None and event.__dict__.get("_due") == inf:
+                event.execution.due = due or None
 
     def loaded(self, events: Sequence[EventData], numbers: Sequence[int]) -> None:
         """Note that events were loaded, in any status."""
@@ -255,7 +268,7 @@ class LocalEvents:
                 own.pop("_denials", None)
                 cache.begin({number: event})
             else:
-                cache.take(number, event)
+                self._hold(number, event)
                 if start:
                     self.start(event)
             take((event, attempt))
@@ -269,6 +282,12 @@ class LocalEvents:
         if answer.rows and self._listeners.capacity:
             self._listeners.notify_capacity()
         return answer.wait
+
+    def _hold(self, number: int, event: EventData) -> None:
+        """Note that this process has claimed an event."""
+        if event.__dict__.get("_due") == inf:  # another process has released it
+            del event.__dict__["_due"]
+        self.cache.take(number, event)
 
     def _not_running(self, rows: Sequence[ReadyColumns]) -> Sequence[ReadyColumns]:
         """Postpone events of which this process still runs an attempt; return the other rows."""
@@ -494,7 +513,9 @@ class LocalEvents:
             if event is None:
                 continue
             own = event.__dict__
-            if own.get("_status", "pending") != found.status or not matches_state(own, found.state):
+            is_shown = own.get("_status", "pending") == found.status
+            is_shown = is_shown and (own.get("_due") == inf) == (found.due == inf)
+            if not (is_shown and matches_state(own, found.state)):
                 self._write(event, found.status, found.due, found.state)  # else its errors stay
             cache.rest(number, event)
         self._listeners.notify_finished(numbers)

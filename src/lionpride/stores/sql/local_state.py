@@ -40,6 +40,7 @@ class LocalState:
         alarm: See ``OtherProcesses``.
         fail: See ``RunnableEvents``.
         reap_soon: Makes the next claim reap first.
+        resolve_soon: Resolves dependencies soon, since parents have ended.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class LocalState:
         alarm: Alarm,
         fail: Fail,
         reap_soon: Callable[[], None],
+        resolve_soon: Callable[[], None],
     ) -> None:
         clock = backend.clock
         self.queue = queue
@@ -71,6 +73,7 @@ class LocalState:
         self.blocked = BlockedClaims(self.listeners, counts_commits=backend.counts_commits)
         self.releasing: dict[int, int] = {}
         self.reap_soon = reap_soon
+        self.resolve_soon = resolve_soon
         self._backend = backend
         self.others = OtherProcesses(
             backend,

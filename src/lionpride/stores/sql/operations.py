@@ -12,6 +12,7 @@ from ...rules.state_machine import RETRYABLE, cancelled_while_waiting
 from ..contract import Cancelled, Settled
 from .backend import FinishedRow, Location, ReadyRow, Transaction
 from .codec import cancelled_row, state_after_ending, state_after_expiry
+from .dependencies import check_no_children, children_of_given, delete_edges, note_retried
 from .rows import PENDING, PROCESSING, SettlementRow, StateColumns
 
 __all__ = (
@@ -19,7 +20,9 @@ __all__ = (
     "Expired",
     "cancel",
     "cancel_results",
+    "delete_finished",
     "expire",
+    "looks",
     "pause",
     "prune",
     "remove",
@@ -61,6 +64,8 @@ DELETE FROM {finished} WHERE number IN (
 """
 _OLDEST: Final = """
 SELECT finished_at, number FROM {finished} WHERE queue = $1 AND status = $2 AND finished_at < $3
+    AND NOT EXISTS (SELECT 1 FROM {dependency} d WHERE d.parent = {finished}.number
+        AND NOT EXISTS (SELECT 1 FROM {finished} c WHERE c.number = d.child))
 ORDER BY finished_at, number LIMIT $4
 """
 _EXPIRED: Final = """
@@ -92,7 +97,7 @@ async def cancel(tx: Transaction, numbers: Sequence[int]) -> dict[int, Cancelled
     await _lock(tx, numbers)
     results: dict[int, Cancelled] = {}
     order = {number: at for at, number in enumerate(reversed(numbers))}
-    for left in _looks(numbers, results):
+    for left in looks(numbers, results):
         ending = cancelled_while_waiting()
         ready = await tx.delete_ready(left)
         ready.sort(key=lambda row: -order[row.number])  # they finish in the order of the request
@@ -145,7 +150,10 @@ async def retry(tx: Transaction, numbers: Sequence[int]) -> dict[int, EndedRow]:
         The ending of each event that it undid. A repeat finds out by them which events an earlier
         try has retried, even if they have finished again, and leaves those as they are.
 
-    Round trips on PostgreSQL: 4 (events, finished, ready, counters).
+    Children that were cancelled for these events wait again after the next ``resolve``, also if
+    they are given.
+
+    Round trips on PostgreSQL: 7 (events, causes, finished, ready, dependencies, counters).
 
     Raises:
         NotFoundError: if an event is not in this queue; nothing is changed then.
@@ -153,8 +161,8 @@ async def retry(tx: Transaction, numbers: Sequence[int]) -> dict[int, EndedRow]:
     """
     priorities = await _lock(tx, numbers)
     endings = await _retried(tx)
-    left = _without(numbers, endings)
-    rows = await _delete_finished(tx, left, _RETRYABLE) if left else []
+    left = _without(numbers, {*endings, *await children_of_given(tx, numbers)})
+    rows = await delete_finished(tx, left, _RETRYABLE) if left else []
     if len(rows) < len(left):
         await _refuse_retry(tx, _without(left, {row.number for row in rows}))
     ready = []
@@ -162,6 +170,7 @@ async def retry(tx: Transaction, numbers: Sequence[int]) -> dict[int, EndedRow]:
         state: StateColumns = (row.attempt, 0, 0, 0, None, None, None, row.attempts, None)
         ready.append(ReadyRow(row.number, 0.0, priorities[row.number], state))
     await tx.insert_ready(ready)
+    await note_retried(tx, [row.number for row in rows])
     return endings | {row.number: EndedRow(row.attempt, row.finished_at) for row in rows}
 
 
@@ -192,26 +201,29 @@ async def remove(tx: Transaction, numbers: Sequence[int]) -> frozenset[int]:
     Returns:
         Their numbers. A repeat leaves out of its checks those that an earlier try has removed.
 
-    Round trips on PostgreSQL: 5 (events, ready, finished, events, counters).
+    Round trips on PostgreSQL: 9 (events, children, ready, finished, events, edges, counters).
 
     Raises:
         NotFoundError: if an event is not in this queue; nothing is changed then.
-        OperationError: if an event is running; nothing is changed then.
+        OperationError: if an event is running, or an unfinished child waits for it; nothing is
+            changed then.
     """
     removed = await _gone(tx, {number for each in tx.earlier for number in each})
     wanted = _without(numbers, removed)
     await _lock(tx, wanted)
+    await check_no_children(tx, wanted)
     done: dict[int, object] = {}
-    for left in _looks(wanted, done):
+    for left in looks(wanted, done):
         done |= dict.fromkeys(row.number for row in await tx.delete_ready(left))
         if others := _without(left, done):
-            done |= dict.fromkeys(row.number for row in await _delete_finished(tx, others))
+            done |= dict.fromkeys(row.number for row in await delete_finished(tx, others))
         for number, location in (await tx.locate(_without(left, done))).items():
             if location.status == PROCESSING:
                 raise OperationError(
                     f"event {number} is running: cancel it, and remove it when it has ended"
                 )
     await tx.rows(_DELETE_EVENTS, list(done))
+    await delete_edges(tx, list(done))
     return frozenset(numbers)
 
 
@@ -235,7 +247,7 @@ async def _gone(tx: Transaction, numbers: Collection[int]) -> set[int]:
     return set(numbers) - {number for (number,) in await tx.rows(_EXISTING, list(numbers))}
 
 
-def _looks(numbers: Sequence[int], done: Mapping[int, object]) -> Iterator[list[int]]:
+def looks(numbers: Sequence[int], done: Mapping[int, object]) -> Iterator[list[int]]:
     """Yield the events that are not done, until all are.
 
     An event may move from one table to another between two statements, as claims and settlements
@@ -266,7 +278,7 @@ class _Finished(NamedTuple):
     finished_at: float
 
 
-async def _delete_finished(
+async def delete_finished(
     tx: Transaction, numbers: Sequence[int], statuses: Sequence[str] = _TERMINAL
 ) -> list[_Finished]:
     """Delete rows of finished events and return those that were deleted, by number."""
@@ -283,10 +295,13 @@ async def _delete_finished(
 async def prune(tx: Transaction, statuses: Sequence[str], limit: int) -> list[int]:
     """Remove finished events: of each status the oldest first; ties go by number.
 
+    Parents with unfinished children stay.
+
     Returns:
         Their numbers. A repeat returns those of the earlier try if it was committed.
 
-    Round trips on PostgreSQL: 4 (events, finished, events, counters), and one for each status.
+    Round trips on PostgreSQL: 7 (events, finished, events, edges, counters), and one for each
+    status.
     """
     if (before := await _pruned(tx)) is not None:
         return before
@@ -315,7 +330,7 @@ async def retain(tx: Transaction, keep: int | None, age: float | None, limit: in
     Returns:
         Their numbers. A repeat returns those of the earlier try if it was committed.
 
-    Round trips on PostgreSQL: 12 (the queue, counts or time, the oldest of each status, then as
+    Round trips on PostgreSQL: 15 (the queue, counts or time, the oldest of each status, then as
     ``prune``).
     """
     if (before := await _pruned(tx)) is not None:
@@ -349,8 +364,9 @@ async def _delete(tx: Transaction, numbers: Sequence[int]) -> list[int]:
     if not numbers:
         return []
     await tx.rows(_LOCK_EVENTS, list(numbers), tx.queue)
-    gone = {row.number for row in await _delete_finished(tx, numbers)}
+    gone = {row.number for row in await delete_finished(tx, numbers)}
     await tx.rows(_DELETE_EVENTS, sorted(gone))
+    await delete_edges(tx, sorted(gone))
     return [number for number in numbers if number in gone]
 
 

@@ -11,16 +11,19 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
+from ...errors import DependencyError
 from ...model.costs import REQUEST
 from ...model.execution import EventStatus
 from ...model.progress import Progress
 from ...model.serialization.payload import read_result
 from ...rules.limits.limit import Limit
 from ...rules.limits.limit_set import Limits
-from ...rules.queue_position import QueueWorker, Room, Standing, limits_at_work, room_of
+from ...rules.queue_position import Blockers, QueueWorker, Room, Standing, limits_at_work, room_of
+from ..contract import Relative
 from ..inspector import ClaimedEvent, WorkerRecord
 from ..record import Record
 from .backend import Location
@@ -34,6 +37,7 @@ __all__ = (
     "WithOwn",
     "as_uuid",
     "cancel_requested",
+    "children",
     "chunks",
     "counts",
     "explain",
@@ -43,6 +47,8 @@ __all__ = (
     "next_expiry",
     "numbers_of",
     "page",
+    "parent_rows",
+    "parents",
     "paused_until",
     "publishing",
     "queues",
@@ -128,11 +134,11 @@ SELECT expires FROM {ready} WHERE queue = $1 AND expires IS NOT NULL ORDER BY ex
 _CANCEL_REQUESTED: Final = "SELECT number FROM {lease} WHERE queue = $1 AND cancel_requested"
 _READY_TYPES: Final = """
 SELECT e.event_type, count(*) FROM {ready} r {join} {event} e ON e.number = r.number
-WHERE r.queue = $1 GROUP BY e.event_type
+WHERE r.queue = $1 AND r.due < 1e300 GROUP BY e.event_type
 """
 _OTHER_READY: Final = """
 SELECT 1 FROM {ready} r {join} {event} e ON e.number = r.number
-WHERE r.queue = $1 AND NOT e.event_type {in_2} AND NOT r.number {in_3} LIMIT 1
+WHERE r.queue = $1 AND r.due < 1e300 AND NOT e.event_type {in_2} AND NOT r.number {in_3} LIMIT 1
 """
 _PAGE: Final = (
     "SELECT number FROM {source} WHERE queue = $1 AND number > $2 {condition}"
@@ -147,6 +153,24 @@ _SOURCES: Final[dict[str | None, tuple[str, str]]] = {
 _PROGRESS: Final = (
     "SELECT number, attempt, fraction, note, chunks FROM {progress} WHERE number {in_1}"
 )
+_PARENT_IDS: Final = """
+SELECT d.child, d.condition, c.due, e.id FROM {dependency} d
+{join} {child} c ON c.number = d.child {join} {event} e ON e.number = d.parent
+WHERE d.child {in_1} ORDER BY d.child, d.place
+"""
+_PARENTS: Final = """
+SELECT place, parent, condition, met FROM {dependency} WHERE child = $1 AND place >= $2
+ORDER BY place LIMIT $3
+"""
+_CHILDREN: Final = """
+SELECT child, child, condition, met FROM {dependency} WHERE parent = $1 AND child >= $2
+ORDER BY child LIMIT $3
+"""
+_FIRST_BLOCKER: Final = """
+SELECT parent, condition FROM {dependency} WHERE child = $1 AND met IS NOT TRUE
+ORDER BY place LIMIT 1
+"""
+_MISSING: Final = "SELECT missing FROM {child} WHERE number = $1"
 _ATTEMPT: Final = "SELECT attempt FROM {progress} WHERE number = $1"
 _CHUNKS: Final = """
 SELECT chunks FROM {chunk} WHERE number = $1 AND attempt = $2 AND first >= $3
@@ -274,12 +298,61 @@ async def records_of(db: Snapshot, numbers: Sequence[int]) -> list[Record]:
     """Return the records of events in the order of their numbers given, with live progress."""
     found = await db.find(numbers) if numbers else {}
     made = [record_of(found[number]) for number in numbers if number in found]
+    await _add_parents(db, [one for one in made if one.is_blocked or is_stopped(one)])
     running = [one.number for one in made if one.status is EventStatus.PROCESSING]
     if not running:
         return made
     progress = {(number, attempt): rest
                 for number, attempt, *rest in await db.rows(_PROGRESS, running)}  # fmt: skip
     return [_with_progress(one, progress.get((one.number, one.attempt))) for one in made]
+
+
+def is_stopped(record: Record) -> bool:
+    """Return True if an event was cancelled for a parent."""
+    error = record.payload.get("execution", {}).get("error") or {}
+    return bool(error.get("error") == DependencyError.__name__)
+
+
+async def _add_parents(db: Snapshot, children: Sequence[Record]) -> None:
+    """Add the parents of events to their payloads, so that a copy of a record has them."""
+    if children:
+        states = {one.number: one.payload["execution"] for one in children}
+        blocked = {one.number for one in children if one.is_blocked}
+        for child, condition, due, uid in await db.rows(_PARENT_IDS, list(states)):
+            after = states[child].setdefault("after", {"parents": [], "when": condition})
+            after |= ({"blocked": True} if child in blocked else {}) | ({"due": due} if due else {})
+            after["parents"].append(str(as_uuid(uid)))
+
+
+async def parents(db: Snapshot, number: int, first: int, limit: int) -> list[Relative]:
+    """Return a page of the parents of an event; see ``Store.parents``."""
+    return await _relatives(db, _PARENTS, number, first, limit)
+
+
+async def children(db: Snapshot, number: int, first: int, limit: int) -> list[Relative]:
+    """Return a page of the children of an event; see ``Store.children``."""
+    return await _relatives(db, _CHILDREN, number, first, limit)
+
+
+async def parent_rows(
+    db: Snapshot, number: int, first: int, limit: int
+) -> list[tuple[int, StoredEvent]]:
+    """Return the place and the columns of a page of the parents of an event."""
+    rows = await db.rows(_PARENTS, number, first, limit)
+    found = await db.find([row[1] for row in rows]) if rows else {}
+    return [(row[0], found[row[1]]) for row in rows if row[1] in found]
+
+
+async def _relatives(
+    db: Snapshot, statement: str, number: int, first: int, limit: int
+) -> list[Relative]:
+    rows = await db.rows(statement, number, first, limit)
+    found = {one.number: one for one in await records_of(db, [row[1] for row in rows])}
+    return [
+        Relative(place, found[other], when, None if met is None else bool(met))
+        for place, other, when, met in rows
+        if other in found
+    ]
 
 
 def _with_progress(record: Record, row: Sequence[Any] | None) -> Record:
@@ -397,7 +470,19 @@ async def explain(
         workers=workers,
         holder=await _value(db, _HOLDER, found.number),
         first=first,
+        blockers=await _blockers(db, found.number) if found.due == inf else None,
     )
+
+
+async def _blockers(db: Snapshot, number: int) -> Blockers | None:
+    """Return the parents that a blocked event waits for."""
+    for parent, when in await db.rows(_FIRST_BLOCKER, number):
+        if one := (await db.find([parent])).get(parent):
+            missing = await _value(db, _MISSING, number)
+            status = EventStatus(one.status)
+            uid = UUID(bytes=one.id)
+            return Blockers(uid, one.event_type, one.queue, status, when, missing)
+    return None
 
 
 async def _first(

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from math import inf
 from typing import Any, Final
 from uuid import UUID
 
-from ...errors import NotFoundError, ValidationError
+from ...errors import DependencyError, NotFoundError, ValidationError
+from ...model.after import After
 from ...model.element import as_id
 from ...model.event_data import EventData
 from ...model.execution import TERMINAL, EventStatus
 from ...rules.limits.limit_set import Limits
 from ...rules.queue_position import About, QueueWorker, Room, Standing
-from ...rules.state_machine import FOR_EVER, RELEASED, Ending, after_unstorable
+from ...rules.state_machine import (
+    FOR_EVER,
+    RELEASED,
+    Continued,
+    Ending,
+    Outcome,
+    after_unstorable,
+)
 from ...rules.storable_text import check_text
 from ..alarm import Alarm
 from ..contract import (
+    NO_PARENTS,
     Cancelled,
     Claim,
     Entry,
     EventTypes,
     Named,
+    Relative,
     Settled,
     Settlement,
     Stuck,
@@ -44,6 +54,7 @@ from .claiming import ClaimRequest, ClaimResult
 from .codec import (
     PLAIN_COLUMNS,
     UNCHECKED_LENGTH,
+    build_stored_event,
     check_event_size,
     check_new_event_size,
     check_outcome_size,
@@ -56,6 +67,7 @@ from .codec import (
     state_after,
     state_entries,
 )
+from .continuing import ContinuedResult, settle_continued
 from .leases import Reaped, register_worker, unregister_worker
 from .limits import PauseRequest, Reservation, Reservations, UsageChange, put_reservations
 from .local_events import ClaimedEvents
@@ -63,7 +75,9 @@ from .local_state import LocalState
 from .operations import Expired, cancel_results
 from .process import this_process
 from .progress import ProgressPublisher, write_progress
+from .queries import Snapshot
 from .requests import CHUNK, ignore_error, map_in_pieces, repeat_until_done
+from .resolving import Resolved, Resolver
 from .rows import EMPTY_RESULT, PENDING, EventRow, ProgressRow, ReadyColumns, SettlementRow
 
 __all__ = ("LEASE", "SqlStore")
@@ -121,6 +135,7 @@ class SqlStore:
         self._reaped_at = -inf
         self._others_hold_leases = False
         self._alarm = Alarm(backend.clock, self._expire)
+        self._resolver = Resolver(backend, self._resolved)
         self._local = LocalState(
             backend,
             queue,
@@ -129,6 +144,7 @@ class SqlStore:
             alarm=self._alarm,
             fail=self._fail,
             reap_soon=self._reap_soon,
+            resolve_soon=self._resolver.soon,
         )
         self._runnable = self._local.runnable
         self._workers = self._local.workers
@@ -169,17 +185,20 @@ class SqlStore:
         room: int | None = None,
         exist_ok: bool = False,
         terms: Terms | None = None,
+        after: Mapping[UUID, After] = NO_PARENTS,
         connection: Any = None,
     ) -> list[EventData]:
         """See ``Store.append``."""
+        by_id = {uid.bytes: one for uid, one in after.items()}
         if connection is not None:
             rows = await self._event_rows(entries, terms)
-            await self._backend.append_within(connection, rows, terms)
+            request = AppendRequest(rows, terms=terms, after=by_id)
+            await self._backend.append_within(connection, request)
             return [event for event, _ in entries]
         if not entries:
             return []
         is_new = all("_status" not in event.__dict__ for event, _ in entries)
-        if is_new and not exist_ok and terms is None:
+        if is_new and not (exist_ok or after) and terms is None:
             await self._append_new(entries, room)
             return [event for event, _ in entries]
         rows = await self._event_rows(entries, terms)
@@ -187,11 +206,11 @@ class SqlStore:
 
         async def ask(request: AppendRequest) -> list[EventData]:
             held: list[EventData] = await self._backend.append(
-                request, lambda result: self._appended(entries, result, terms)
+                request, lambda result: self._appended(entries, result, terms, after)
             )
             return held
 
-        request = AppendRequest(rows, frozenset(foreign), room, exist_ok, terms)
+        request = AppendRequest(rows, frozenset(foreign), room, exist_ok, terms, by_id)
         held = await append_or_find(request, self._local_events, ask)
         if terms is not None:
             self._alarm.set(terms.expires)
@@ -228,9 +247,13 @@ class SqlStore:
             check_event_size(row, self._backend.largest)
 
     async def _appended(
-        self, entries: Sequence[Entry], result: Appended, terms: Terms | None
+        self,
+        entries: Sequence[Entry],
+        result: Appended,
+        terms: Terms | None,
+        after: Mapping[UUID, After],
     ) -> list[EventData]:
-        held = self._local_events.appended(entries, result, terms)
+        held = self._local_events.appended(entries, result, terms, after)
         self._backend.notify(READY if terms is None else READY + EXPIRES)
         return held
 
@@ -250,12 +273,21 @@ class SqlStore:
             rows = await map_in_pieces(events, lambda each: loaded_event_row(each, finish_time()))
             self._check_sizes(rows)
             foreign = [event.id.bytes for event in events if event.execution.arrival is not None]
+            after = {
+                event.id.bytes: event.execution.after
+                for event in events
+                if event.execution.after is not None
+                and (
+                    event.execution.is_blocked or isinstance(event.execution.error, DependencyError)
+                )
+            }
 
             async def loaded(result: Appended) -> None:
                 self._local_events.loaded(events, result.numbers)
                 self._backend.notify(READY + EXPIRES)
 
-            await self._backend.append(AppendRequest(rows, frozenset(foreign)), loaded)
+            request = AppendRequest(rows, frozenset(foreign), after=after)
+            await self._backend.append(request, loaded)
             self._alarm.set(await self._backend.read(queries.next_expiry))
         return len(events)
 
@@ -270,7 +302,8 @@ class SqlStore:
                 self._listeners.notify_ready()
                 self._backend.notify(READY + EXPIRES)
 
-            await self._backend.append(AppendRequest(rows), imported)
+            after = _recorded_parents(records)
+            await self._backend.append(AppendRequest(rows, after=after), imported)
             self._alarm.set(await self._backend.read(queries.next_expiry))
         return len(records)
 
@@ -291,6 +324,7 @@ class SqlStore:
         self._workers.claiming.add(worker)
         if not await self._may_claim() or not await self._backend.before_claim(n):
             return [], REAP_INTERVAL
+        given = skip
         skip, excluded = self._runnable.not_claimed(skip, self._local_events.claims)
         how = until, skip, denied, start, limits
         request = ClaimRequest(worker, n, self._lease, *how, excluded, self._runnable.runs)
@@ -303,6 +337,11 @@ class SqlStore:
             taken.wanted = False
             self._release(taken)
             raise
+        if self._resolver.is_running and not taken.claims:
+            await self._resolver.idle()  # children may be released
+            return await self.claim(
+                worker, n, until=until, skip=given, denied=denied, start=start, limits=limits
+            )
         if self._others_hold_leases and (wait is None or wait > REAP_INTERVAL):
             wait = REAP_INTERVAL  # another process may die
         taken.note_lease()
@@ -324,6 +363,8 @@ class SqlStore:
     ) -> float | None:
         """Show the result of a claim; return the seconds until another claim may find events."""
         wait = self._local_events.claimed(result, request.start, taken)
+        if result.may_resolve:
+            self._resolver.soon()
         self._runnable.missing.update(result.unknown)
         self._runnable.warn_of_missing()
         if request.limits is not None and result.reservations is not None:
@@ -477,8 +518,35 @@ class SqlStore:
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
         """See ``Store.settle``."""
-        answers: list[Settled] = await self._settle(settlements)
+        continued = [each for each in settlements if isinstance(each[2], Continued)]
+        if not continued:
+            answers: list[Settled] = await self._settle(settlements)
+        elif len(settlements) == 1:
+            answers = [await self._settle_continued(*settlements[0])]
+        else:
+            answers = [(await self.settle([each]))[0] for each in settlements]
+        await self._resolver.idle()
         return answers
+
+    async def _settle_continued(self, event: EventData, attempt: int, outcome: Outcome) -> Settled:
+        """Record an outcome, and append what continues the event."""
+        assert isinstance(outcome, Continued)
+        settlement, events = (event, attempt, outcome), self._local_events
+        row = events.settling(settlement, self._backend.finish_time())
+        rows = await self._event_rows(outcome.entries, None)
+        after = {uid.bytes: one for uid, one in outcome.after.items()}
+        request = AppendRequest(rows, after=after)
+
+        async def settled(result: ContinuedResult) -> Settled:
+            if result.numbers:
+                appended = Appended(result.numbers, result.known)
+                await self._appended(outcome.entries, appended, None, outcome.after)
+            return (await self._settled([settlement], [result.settled]))[0]
+
+        await self._backend.flush()  # what the attempt uses of limits, it uses before it ends
+        work = partial(settle_continued, row=row, request=request)
+        answer: Settled = await self._backend.run(work, settled)
+        return answer
 
     def _settle(self, settlements: Sequence[Settlement]) -> asyncio.Future[Any]:
         """Record outcomes.
@@ -539,6 +607,7 @@ class SqlStore:
     async def reap(self, limit: int = REAP_SIZE) -> int:
         """See ``Store.reap``."""
         count: int = await self._backend.reap(limit, lambda: True, self._reaped)
+        await self._resolver.idle()
         return count
 
     def _reap_soon(self) -> None:
@@ -599,6 +668,26 @@ class SqlStore:
         self._alarm.set(expired.next)
         return len(expired.numbers)
 
+    async def _resolved(self, resolved: Resolved) -> Resolved:
+        """Show children that were released, cancelled, or returned to the queue."""
+        self._local_events.released(resolved.released)
+        changed = [*resolved.cancelled, *resolved.waiting]
+        if changed:
+            await self._local.refresh(self._events_of(changed))
+            self._listeners.notify_finished(resolved.cancelled)
+            for event in self._events_of(resolved.waiting).values():
+                self._listeners.notify_expired(event, EventStatus.CANCELLED)
+            for event in self._events_of(resolved.cancelled).values():
+                self._listeners.notify_expired(event, EventStatus.PENDING)
+        if changed or resolved.released:
+            self._backend.notify(READY + (ENDED if resolved.cancelled else ""))
+        if changed or resolved.released or resolved.is_held:
+            self._listeners.notify_ready()
+        if resolved.cancelled:
+            self._listeners.notify_capacity()
+        self._backend.notify_queues(resolved.others)
+        return resolved
+
     def _events_of(self, numbers: Iterable[int]) -> dict[int, EventData]:
         """Return the events that this process has, by number."""
         found = {number: self._local_events.cache.find(number) for number in numbers}
@@ -622,6 +711,7 @@ class SqlStore:
 
         work = partial(operations.cancel, numbers=numbers)
         answers: list[Cancelled] = await self._backend.run(work, cancelled)
+        await self._resolver.idle()
         return answers
 
     async def retry(self, events: Sequence[Named]) -> None:
@@ -634,6 +724,7 @@ class SqlStore:
             self._backend.notify(READY + EXPIRES)
 
         await self._backend.run(partial(operations.retry, numbers=numbers), retried)
+        await self._resolver.idle()
 
     async def remove(self, events: Sequence[Named]) -> None:
         """See ``Store.remove``."""
@@ -758,6 +849,33 @@ class SqlStore:
         if gone is not None and gone.execution.arrival is not None:
             await self._local.refresh([gone.execution.arrival])  # another process has removed it
         return None
+
+    async def parents(self, event: Named, *, first: int = 0, limit: int = 100) -> list[Relative]:
+        """See ``Store.parents``."""
+        (number,) = await self._numbers([event])
+        page = partial(queries.parents, number=number, first=first, limit=limit)
+        return await self._relatives(page)
+
+    async def parent_events(
+        self, event: Named, *, first: int = 0, limit: int = 100
+    ) -> list[tuple[int, EventData]]:
+        """See ``Store.parent_events``."""
+        (number,) = await self._numbers([event])
+        page = partial(queries.parent_rows, number=number, first=first, limit=limit)
+        found = await self._backend.read(page, is_snapshot=True)
+        return [(place, build_stored_event(stored)) for place, stored in found]
+
+    async def children(self, event: Named, *, first: int = 0, limit: int = 100) -> list[Relative]:
+        """See ``Store.children``."""
+        (number,) = await self._numbers([event])
+        page = partial(queries.children, number=number, first=first, limit=limit)
+        return await self._relatives(page)
+
+    async def _relatives(
+        self, page: Callable[[Snapshot], Coroutine[Any, Any, list[Relative]]]
+    ) -> list[Relative]:
+        found = await self._backend.read(page, is_snapshot=True)
+        return [one._replace(record=self._as_known(one.record)) for one in found]
 
     async def last_arrival(self) -> int:
         """See ``Store.last_arrival``."""
@@ -930,6 +1048,16 @@ class SqlStore:
     async def examine(self) -> list[Finding]:
         """See ``Maintenance``."""
         return await self._backend.examine()
+
+
+def _recorded_parents(records: Iterable[Record]) -> dict[bytes, After]:
+    """Return the parents of events that wait for them, or were cancelled for one of them."""
+    return {
+        each.id.bytes: After.from_dict(parents)
+        for each in records
+        if (parents := each.payload.get("execution", {}).get("after"))
+        and (parents.get("blocked") or queries.is_stopped(each))
+    }
 
 
 def _as_it_waited(claimed: ReadyColumns) -> SettlementRow:

@@ -26,9 +26,8 @@ from ..sql.local_events import ClaimedEvents
 from ..sql.local_state import LocalState
 from ..sql.queries import Snapshot
 from ..sql.requests import CHUNK, ignore_error
-from ..sql.rows import EventRow, NewEventRow, SettlementRow, StoredEvent
+from ..sql.rows import NewEventRow, SettlementRow, StoredEvent
 from ..sql.seen_heartbeats import SeenHeartbeats
-from ..terms import Terms
 from . import hot_claim, steps
 from .doctor import examine, find_damage
 from .file import make_file, speaking
@@ -229,9 +228,7 @@ class SqliteBackend:
         file = self.file if self._file is None else self._file
         return file.commits.enter(event, row, room)
 
-    async def append_within(
-        self, connection: Any, rows: Sequence[EventRow], terms: Terms | None
-    ) -> None:
+    async def append_within(self, connection: Any, request: AppendRequest) -> None:
         """Refuse the connection: only PostgreSQL has transactional append.
 
         Raises:
@@ -319,8 +316,13 @@ class SqliteBackend:
     def notify(self, changes: str) -> None:
         """Do nothing: other processes see the commit in the file, and it counts what is left."""
 
-    def _committed(self, is_idle: bool) -> None:
+    def notify_queues(self, names: Sequence[str]) -> None:
+        """Do nothing: other processes see the commit."""
+
+    def _committed(self, is_idle: bool, may_resolve: bool) -> None:
         self._local.blocked.note_commit()
+        if may_resolve:
+            self._local.resolve_soon()
         if self._listeners.idle and (
             is_idle or (self._local.runnable and not self._local.events.claims)
         ):

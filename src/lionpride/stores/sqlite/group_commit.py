@@ -82,6 +82,7 @@ class Answers(NamedTuple):
         left: True if appended events may still wait.
         started: The numbers of appended events that started at once.
         idle: True if no event is pending or leased any more.
+        may_resolve: True if children are to be resolved; see ``sql.resolving``.
     """
 
     numbers: Sequence[int | Exception]
@@ -90,6 +91,7 @@ class Answers(NamedTuple):
     left: bool
     started: Collection[int]
     idle: bool
+    may_resolve: bool
 
 
 class Batch:
@@ -169,7 +171,7 @@ class Batch:
         in_order = [answers[at] for at in range(len(self.steps))]
         started = _started(in_order, numbers)
         left = len(started) < len(numbers)
-        return Answers(numbers, applied, in_order, left, started, rows.write_counts())
+        return Answers(numbers, applied, in_order, left, started, *rows.write_counts())
 
     def tell(self, answers: Answers) -> None:
         """Answer all callers in order, after the commit."""
@@ -318,7 +320,8 @@ class GroupCommit:
         guard: Checks the file before each transaction.
         patience: Seconds to wait for a program that writes without the write lock.
         local_events: The events of this process; what is committed is noted there.
-        committed: Called after each commit, with True if no event is pending or leased.
+        committed: Called after each commit, with True if no event is pending or leased, and True if
+            children are to be resolved.
     """
 
     def __init__(
@@ -331,7 +334,7 @@ class GroupCommit:
         *,
         patience: float,
         local_events: LocalEvents,
-        committed: Callable[[bool], None],
+        committed: Callable[[bool, bool], None],
     ) -> None:
         self._path = path
         self._connection = connection
@@ -615,7 +618,7 @@ class GroupCommit:
             raise
         finally:
             self._next()
-        self._committed(answers.idle)
+        self._committed(answers.idle, answers.may_resolve)
 
     def _failed(self, batch: Batch, failure: BaseException) -> None:
         """Answer the callers of a failed transaction; keep its completions for the next one."""

@@ -28,8 +28,10 @@ from .transaction import Clocks, expire_late
 __all__ = ("ClaimStep", "claim")
 
 _QUEUE: Final = """\
-SELECT paused_until, (SELECT due FROM lionpride_ready WHERE queue = ?1 AND due > 0
-                      ORDER BY due LIMIT 1)
+SELECT paused_until,
+    (SELECT due FROM lionpride_ready WHERE queue = ?1 AND due > 0 AND due < 1e300
+     ORDER BY due LIMIT 1),
+    EXISTS (SELECT 1 FROM lionpride_parent_change WHERE queue = ?1)
 FROM lionpride_queue WHERE number = ?1
 """
 _PROMOTE: Final = """\
@@ -90,9 +92,10 @@ def claim(rows: Rows, step: ClaimStep) -> ClaimResult:
     """
     request, now = step.request, step.clocks.due()
     expired = expire_late(rows, step.clocks, now)
-    paused_until, due = rows.connection.execute(_QUEUE, (rows.queue,)).get
+    paused_until, due, may_resolve = rows.connection.execute(_QUEUE, (rows.queue,)).get
     if paused_until > now:
-        return ClaimResult([], {}, max(1e-9, paused_until - now), expired)
+        wait = max(1e-9, paused_until - now)
+        return ClaimResult([], {}, wait, expired, may_resolve=bool(may_resolve))
     if due is not None and due <= now:
         rows.connection.execute(_PROMOTE, (rows.queue, now))
         due = rows.next_due()
@@ -112,11 +115,11 @@ def claim(rows: Rows, step: ClaimStep) -> ClaimResult:
         more = bool(_read(rows, others, 1))
     # The timer of an event loop cannot tell shorter times from now.
     wait = 0.0 if more else None if due is None else max(1e-9, due - now)
-    unknown = excluded - request.excluded
+    rest: Any = {"unknown": excluded - request.excluded, "may_resolve": bool(may_resolve)}
     if request.start:
-        return ClaimResult(chosen, kept, wait, expired, fresh, unknown=unknown)
+        return ClaimResult(chosen, kept, wait, expired, fresh, **rest)
     chosen += [(number, 0.0, priority, *NEW_STATE) for priority, number in fresh]
-    return ClaimResult(sorted(chosen, key=_order), kept, wait, expired, unknown=unknown)
+    return ClaimResult(sorted(chosen, key=_order), kept, wait, expired, **rest)
 
 
 class _Condition(NamedTuple):

@@ -47,7 +47,7 @@ class OpenFile:
         lease: float,
         clock: Callable[[], float],
         local_events: LocalEvents,
-        committed: Callable[[bool], None],
+        committed: Callable[[bool, bool], None],
     ) -> None:
         self._path = path
         self._connection = open_file(path, synchronous=synchronous, patience=patience)

@@ -94,7 +94,10 @@ class Tables:
 
     def next_due(self) -> float | None:
         """Return the earliest time at which a scheduled event becomes due."""
-        query = "SELECT due FROM lionpride_ready WHERE queue = ? AND due > 0 ORDER BY due LIMIT 1"
+        query = (
+            "SELECT due FROM lionpride_ready WHERE queue = ? AND due > 0 AND due < 1e300 "
+            "ORDER BY due LIMIT 1"
+        )
         due: float | None = self._db.execute(query, (self._queue,)).get
         return due
 

@@ -37,6 +37,9 @@ _INSERT_FINISHED: Final = f"""
 INSERT INTO lionpride_finished (number, queue, status, finished_at, {FINAL})
 VALUES ({", ".join("?" * (4 + FINAL.count(",") + 1))})
 """
+_MAY_RESOLVE: Final = (
+    "EXISTS (SELECT 1 FROM lionpride_parent_change c WHERE c.queue = lionpride_queue.number)"
+)
 _END_LEASES: Final = "DELETE FROM lionpride_lease WHERE attempt = ? AND number IN ({rows})"
 
 
@@ -76,25 +79,30 @@ class Rows(Tables):
             query = "SELECT number FROM lionpride_queue WHERE name = ?"
             self._queue = self._db.execute(query, (self.name,)).get
 
-    def write_counts(self) -> bool:
+    def write_counts(self) -> tuple[bool, bool]:
         """Write the changes of the counters, before the commit.
 
         Returns:
-            True if no event is pending or leased any more.
+            True if no event is pending or leased any more, and True if parents have changed, so
+            that children are to be resolved.
         """
         changed = {status: by for status, by in self._change.items() if by}
         if changed:
             sums = ", ".join(f"{status} = {status} + ?" for status in sorted(changed))
             query = (
                 f"UPDATE lionpride_queue SET {sums} WHERE number = ? RETURNING {PENDING} + "
-                f"{PROCESSING}"
+                f"{PROCESSING}, {_MAY_RESOLVE}"
             )
             bound = *(changed[status] for status in sorted(changed)), self._queue
         else:
-            query = f"SELECT {PENDING} + {PROCESSING} FROM lionpride_queue WHERE number = ?"
+            query = (
+                f"SELECT {PENDING} + {PROCESSING}, {_MAY_RESOLVE} FROM lionpride_queue "
+                "WHERE number = ?"
+            )
             bound = (self._queue,)
         self._change = {}
-        return not self._db.execute(query, bound).get
+        left, may_resolve = self._db.execute(query, bound).get
+        return not left, bool(may_resolve)
 
     def commit(self) -> None:
         """Commit: the one step that waits for the disk.

@@ -22,10 +22,18 @@ _TABLES: Final = (
     "worker",
     "limit_account",
     "limit_usage",
+    "dependency",
+    "child",
+    "continuation",
+    "parent_change",
 )
 _RESULT: Final = "replace(s.result, '\\u0000', '\\ufffd')"  # GLOB ends at a NUL character
-_WORDS: Final = common_words("IN (SELECT value FROM json_each({}))") | {
+_WORDS: Final = common_words(
+    "IN (SELECT value FROM json_each({}))",
+    "IN (SELECT value ->> 0, value ->> 1 FROM json_each({}))",
+) | {
     **{name: f"lionpride_{name}" for name in _TABLES},
+    "json_rows": "json_each($1) AS e",
     "each_reserved": "json_each(reserved)",
     "for_update": "",
     "skip_locked": "",

@@ -85,4 +85,12 @@ class LimitedClaimStep:
         self.taken.until = done.asked + self.request.seconds
         found: list[Any] = [(one.number, one.due, one.priority, *one.state) for one in done.rows]
         kept = {one.number: rows.kept(one.number) for one in done.rows if not self.has(one.number)}
-        return ClaimResult(found, kept, done.wait, expired, (), done.reservations, done.unknown)
+        return ClaimResult(
+            found,
+            kept,
+            done.wait,
+            expired,
+            reservations=done.reservations,
+            unknown=done.unknown,
+            may_resolve=done.queue.may_resolve,
+        )

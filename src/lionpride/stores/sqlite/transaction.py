@@ -111,6 +111,14 @@ class SqliteTransaction:
     async def locate(self, numbers: Sequence[int]) -> dict[int, Location]:
         return self._rows.locate(numbers)
 
+    def resolve_later(self) -> None:
+        """Do nothing: each commit looks for changes of parents."""
+
+    async def hold(self, numbers: Sequence[int]) -> tuple[list[int], list[int]]:
+        found = self._rows.locate(numbers)  # the write lock excludes all other transactions
+        ready = [number for number, place in found.items() if place.status == PENDING]
+        return ready, [number for number, place in found.items() if place.status == PROCESSING]
+
     async def delete_ready(self, numbers: Sequence[int]) -> list[ReadyRow]:
         found = await self.rows(_DELETE_THESE, list(numbers), self.queue)
         self.count(PENDING, -len(found))

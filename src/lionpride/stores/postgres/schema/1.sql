@@ -168,3 +168,69 @@ CREATE TABLE {limit_account} (
     window_seconds double precision NOT NULL,
     paused_until   double precision NOT NULL
 ) WITH (fillfactor = 50);
+
+-- A child waits for its parents: an edge for each parent. Parents may be in other queues.
+CREATE TABLE {dependency} (
+    parent    bigint  NOT NULL,
+    child     bigint  NOT NULL,
+    place     integer NOT NULL,  -- the index of the parent among those of the child
+    queue     integer NOT NULL,  -- of the child
+    condition text    NOT NULL,  -- how the parent has to finish: completed, failed or finished
+    met       boolean,           -- NULL until the parent has finished, and that is resolved
+    PRIMARY KEY (parent, child)
+);
+
+CREATE UNIQUE INDEX "{p}dependency_child" ON {dependency} (child, place);
+
+-- The events that were appended with parents. While a child is blocked, its row in `ready` is due
+-- at infinity.
+CREATE TABLE {child} (
+    number       bigint  PRIMARY KEY,
+    queue        integer NOT NULL,
+    due          double precision NOT NULL,  -- its earliest start, once it is released; 0: at once
+    missing      integer NOT NULL,           -- the number of its edges that are not met
+    cancelled_by bigint                      -- the parent for which it was cancelled
+) WITH (fillfactor = 50);
+
+-- Events whose results other events compute. Children of `number` wait for `next` in its place.
+CREATE TABLE {continuation} (
+    number bigint PRIMARY KEY,
+    next   bigint NOT NULL
+);
+
+-- Parents to look at: they have finished, or were retried, or have new children. A resolver of the
+-- queue of the children deletes the row with what it changes.
+CREATE TABLE {parent_change} (
+    number   bigint  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    parent   bigint  NOT NULL,
+    queue    integer NOT NULL,  -- of the children
+    is_retry boolean NOT NULL DEFAULT false
+) WITH (autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
+
+CREATE INDEX "{p}parent_change_queue" ON {parent_change} (queue, number);
+
+-- Every statement that inserts into `finished` calls this function with the numbers. It returns
+-- true if one of them has children that wait. The statements of a function see what was committed
+-- before they began, also if the calling statement has waited for a row lock meanwhile.
+-- The first query takes 4 µs in a schema without dependencies. BETWEEN and LIMIT: an equality lets
+-- the planner read a whole table that it believes to be empty.
+CREATE FUNCTION {note_ended}(ended bigint[]) RETURNS boolean LANGUAGE plpgsql STRICT AS $$
+DECLARE
+    parents bigint[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM {dependency}) THEN
+        RETURN false;
+    END IF;
+    parents := ARRAY(
+        SELECT one.number FROM unnest(ended) AS one (number) CROSS JOIN LATERAL (
+            SELECT FROM {dependency} d
+            WHERE d.parent BETWEEN one.number AND one.number AND d.met IS NULL LIMIT 1
+        ) edge
+    );
+    IF cardinality(parents) = 0 THEN
+        RETURN false;
+    END IF;
+    INSERT INTO {parent_change} (parent, queue)
+    SELECT DISTINCT parent, queue FROM {dependency} WHERE parent = ANY(parents) AND met IS NULL;
+    RETURN true;
+END $$;

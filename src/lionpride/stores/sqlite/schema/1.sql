@@ -150,3 +150,51 @@ CREATE TABLE lionpride_limit_account (
     window_seconds REAL NOT NULL,
     paused_until   REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- A child waits for its parents: an edge for each parent. Parents may be in other queues.
+CREATE TABLE lionpride_dependency (
+    parent    INTEGER NOT NULL,
+    child     INTEGER NOT NULL,
+    place     INTEGER NOT NULL,  -- the index of the parent among those of the child
+    queue     INTEGER NOT NULL,  -- of the child
+    condition TEXT    NOT NULL,  -- how the parent has to finish: completed, failed or finished
+    met       INTEGER,           -- NULL until the parent has finished, and that is resolved
+    PRIMARY KEY (parent, child)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX lionpride_dependency_child ON lionpride_dependency (child, place);
+
+-- The events that were appended with parents. While a child is blocked, its row in lionpride_ready
+-- is due at infinity.
+CREATE TABLE lionpride_child (
+    number       INTEGER PRIMARY KEY,
+    queue        INTEGER NOT NULL,
+    due          REAL    NOT NULL,  -- its earliest start, once it is released; 0: at once
+    missing      INTEGER NOT NULL,  -- the number of its edges that are not met
+    cancelled_by INTEGER            -- the parent for which it was cancelled
+) STRICT;
+
+-- Events whose results other events compute. Children of `number` wait for `next` in its place.
+CREATE TABLE lionpride_continuation (
+    number INTEGER PRIMARY KEY,
+    next   INTEGER NOT NULL
+) STRICT;
+
+-- Parents to look at: they have finished, or were retried, or have new children. A resolver of the
+-- queue of the children deletes the row with what it changes.
+CREATE TABLE lionpride_parent_change (
+    number   INTEGER PRIMARY KEY,
+    parent   INTEGER NOT NULL,
+    queue    INTEGER NOT NULL,  -- of the children
+    is_retry INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE INDEX lionpride_parent_change_queue ON lionpride_parent_change (queue, number);
+
+CREATE TRIGGER lionpride_note_ended AFTER INSERT ON lionpride_finished
+WHEN EXISTS (SELECT 1 FROM lionpride_dependency WHERE parent = NEW.number)
+BEGIN
+    INSERT INTO lionpride_parent_change (parent, queue)
+    SELECT DISTINCT parent, queue FROM lionpride_dependency
+    WHERE parent = NEW.number AND met IS NULL;
+END;

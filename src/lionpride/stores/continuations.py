@@ -1,0 +1,86 @@
+"""Cancellation of an event that others continue; see ``model.continuation.Then``."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+from uuid import UUID
+
+from ..errors import NotFoundError
+from ..model.execution import EventStatus
+from .contract import Cancelled, Store
+from .record import Record
+
+__all__ = ("cancel_continuation",)
+
+_PAGE: Final = 500
+
+
+async def cancel_continuation(store: Store, uid: UUID) -> Cancelled:
+    """Cancel what continues an event that has completed, and the events that it has appended.
+
+    The last continuation is cancelled, and those of its parents that are pending and have arrived
+    after the event that it continues. They were appended by that event, with the continuation.
+
+    Args:
+        store: The store of the event.
+        uid: The id of the event.
+
+    Returns:
+        The answer for the last continuation; SETTLED if there is none.
+    """
+    (record,) = await store.get([uid])
+    while record is not None and (following := record.continued_by) is not None:
+        continued, (record,) = record, await store.get([following])
+        if record is None or record.continued_by is not None:
+            continue
+        answer = await _cancel(store, [following])
+        await _cancel_parents(store, record, continued)
+        if answer is not Cancelled.SETTLED:
+            return answer
+        (record,) = await store.get([following])  # it may have been continued meanwhile
+        if record is not None and record.continued_by is None:
+            break
+    return Cancelled.SETTLED
+
+
+async def _cancel_parents(store: Store, event: Record, continued: Record) -> None:
+    """Cancel the pending parents of a continuation that have arrived after the first event."""
+    first = 0
+    while page := await _parents(store, event.id, first):
+        first = page[-1][0] + 1
+        await _cancel(
+            store,
+            [
+                record.id
+                for _, record in page
+                if record.status is EventStatus.PENDING
+                and record.queue == continued.queue
+                and record.number > continued.number
+            ],
+        )
+
+
+async def _parents(store: Store, uid: UUID, first: int) -> list[tuple[int, Record]]:
+    """Return a page of the parents of an event with their places; nothing if it was removed."""
+    try:
+        found = await store.parents(uid, first=first, limit=_PAGE)
+    except NotFoundError:
+        return []
+    return [(each.place, each.record) for each in found]
+
+
+async def _cancel(store: Store, ids: list[UUID]) -> Cancelled:
+    """Cancel events, and return the answer for the last one; removed events are left out."""
+    if not ids:
+        return Cancelled.SETTLED
+    try:
+        return (await store.cancel(ids))[-1]
+    except NotFoundError:
+        if len(ids) == 1:
+            return Cancelled.SETTLED
+    answer = Cancelled.SETTLED
+    for uid in ids:
+        with suppress(NotFoundError):
+            (answer,) = await store.cancel([uid])
+    return answer

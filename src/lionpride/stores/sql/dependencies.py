@@ -1,0 +1,310 @@
+"""Edges between parents and children, as appends, retries and removals write them.
+
+``sql.resolving`` decides what the end of a parent means for its children.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from uuid import UUID
+
+from ...errors import DependencyError, NotFoundError, OperationError
+from ...model.after import After
+from .rows import PENDING, PROCESSING, AppendRow, EventRow
+
+if TYPE_CHECKING:
+    from .backend import Transaction
+
+__all__ = (
+    "ChildRow",
+    "blocked",
+    "check_no_children",
+    "children_of_given",
+    "continuations",
+    "continue_event",
+    "delete_edges",
+    "insert_dependencies",
+    "is_finished",
+    "last_of",
+    "locate_parents",
+    "note_retried",
+    "parents_outside",
+    "unknown_parent",
+)
+
+
+class ChildRow(NamedTuple):
+    """A child that is appended.
+
+    Attributes:
+        number: Its number.
+        due: Its earliest start once it is released; 0.0 for at once.
+        after: Its parents.
+        cause: The id of the parent for which it was cancelled; None if it was not.
+    """
+
+    number: int
+    due: float
+    after: After
+    cause: UUID | None
+
+    @classmethod
+    def of(cls, number: int, row: AppendRow, after: After) -> ChildRow:
+        """Return the child of a row to append."""
+        assert isinstance(row, EventRow), "an append with parents has whole rows"
+        due = row.due if after.due is None else after.due
+        return cls(number, 0.0 if due == inf else due, after, _cause_of(row))
+
+
+_PIECE: Final = 5_000
+"""Maximum number of edges that one statement inserts."""
+
+# -- statements --------------------------------------------------------------------------------
+
+_INSERT_EDGE: Final = """
+INSERT INTO {dependency} (parent, child, place, queue, condition)
+SELECT CAST(e.value ->> 0 AS bigint), CAST(e.value ->> 1 AS bigint),
+    CAST(e.value ->> 2 AS integer), $2, e.value ->> 3
+FROM {json_rows}
+"""
+_INSERT_CHILD: Final = """
+INSERT INTO {child} (number, queue, due, missing, cancelled_by)
+SELECT CAST(e.value ->> 0 AS bigint), $2, CAST(e.value ->> 1 AS double precision),
+    CAST(e.value ->> 2 AS integer), CAST(e.value ->> 3 AS bigint)
+FROM {json_rows}
+"""
+_INSERT_CHANGE: Final = """
+INSERT INTO {parent_change} (parent, queue)
+SELECT CAST(e.value ->> 0 AS bigint), $2 FROM {json_rows}
+"""
+_NOTE_RETRIED: Final = """
+INSERT INTO {parent_change} (parent, queue, is_retry)
+SELECT DISTINCT parent, queue, true FROM {dependency} WHERE parent {in_1} RETURNING parent
+"""
+_STOPPED_BETWEEN: Final = """
+SELECT d.child, d.parent, d.met FROM {dependency} d JOIN {child} c ON c.number = d.child
+WHERE d.parent {in_1} AND d.child {in_1} AND d.met IS NOT NULL AND c.cancelled_by IS NOT NULL
+ORDER BY d.child, d.parent
+"""
+_RESET_EDGE: Final = "UPDATE {dependency} SET met = NULL WHERE child = $1 AND parent = $2"
+_FORGET_CAUSE: Final = """
+UPDATE {child} SET cancelled_by = NULL WHERE number {in_1} AND cancelled_by IS NOT NULL
+"""
+_WAITS_FOR: Final = """
+SELECT d.parent, d.child FROM {dependency} d WHERE d.parent {in_1} AND NOT d.child {in_1}
+    AND NOT EXISTS (SELECT 1 FROM {finished} f WHERE f.number = d.child)
+LIMIT 1
+"""
+_STOPPED: Final = """
+SELECT number FROM {child} WHERE number {in_1} AND cancelled_by IS NOT NULL LIMIT 1
+"""
+_UNMET: Final = """
+SELECT d.child, d.parent FROM {dependency} d JOIN {child} c ON c.number = d.child
+WHERE d.met = false AND c.cancelled_by IS NOT NULL
+    AND d.child IN (SELECT child FROM {dependency} WHERE parent {in_1} AND met = false)
+"""
+_DELETE_EDGES: Final = """
+DELETE FROM {dependency} WHERE parent {in_1} RETURNING child, met
+"""
+_COUNT_DOWN: Final = "UPDATE {child} SET missing = missing - $2 WHERE number = $1"
+_DELETE_CHILDREN: Final = (
+    "DELETE FROM {dependency} WHERE child {in_1}",
+    "DELETE FROM {child} WHERE number {in_1}",
+    "DELETE FROM {continuation} WHERE number {in_1}",
+)
+
+
+# -- append ------------------------------------------------------------------------------------
+
+
+def parents_outside(after: Iterable[After], new: Collection[bytes]) -> list[bytes]:
+    """Return the ids of the parents that are not among the new events, each once."""
+    parents = (uid.bytes for one in after for uid in one.parents)
+    return list(dict.fromkeys(uid for uid in parents if uid not in new))
+
+
+async def locate_parents(tx: Transaction, ids: Sequence[bytes]) -> dict[bytes, int]:
+    """Return the numbers of existing parents, in any queue.
+
+    Round trips on PostgreSQL: 1 if there are any.
+
+    Raises:
+        NotFoundError: if one of them is unknown.
+    """
+    known = await tx.known(ids) if ids else {}
+    for uid in ids:
+        if uid not in known:
+            raise unknown_parent(UUID(bytes=uid), tx.container)
+    return {uid: event.number for uid, event in known.items()}
+
+
+def unknown_parent(uid: UUID, container: str) -> NotFoundError:
+    """Return the error for a parent that is unknown.
+
+    Args:
+        uid: Its id.
+        container: What contains all queues: "file" or "schema".
+    """
+    return NotFoundError(
+        f"after: the parent {uid} is unknown in this {container}: append it first, or in the same "
+        "append_many(); nothing was appended"
+    )
+
+
+async def insert_dependencies(
+    tx: Transaction,
+    children: Sequence[ChildRow],
+    numbers: Mapping[bytes, int],
+    ended: Iterable[int],
+) -> None:
+    """Insert the edges of new children.
+
+    Round trips on PostgreSQL: 3.
+
+    Args:
+        tx: The transaction, which has inserted the children.
+        children: The children.
+        numbers: The numbers of all their parents, by id.
+        ended: The numbers of the parents that may have finished.
+    """
+    edges, rows = list[tuple[Any, ...]](), list[tuple[Any, ...]]()
+    for child in children:
+        for place, uid in enumerate(child.after.parents):
+            parent = numbers[uid.bytes]
+            edges.append((parent, child.number, place, child.after.when))
+        cause = None if child.cause is None else numbers.get(child.cause.bytes)
+        rows.append((child.number, child.due, len(child.after.parents), cause))
+    changes = [(parent,) for parent in ended]
+    for statement, values in (
+        (_INSERT_EDGE, edges),
+        (_INSERT_CHILD, rows),
+        (_INSERT_CHANGE, changes),
+    ):
+        for at in range(0, len(values), _PIECE):
+            await tx.rows(statement, json.dumps(values[at : at + _PIECE]), tx.queue)
+    if changes:
+        tx.resolve_later()
+
+
+# -- continuations -------------------------------------------------------------------------------
+
+_CONTINUED: Final = "SELECT number, next FROM {continuation} WHERE number {in_1}"
+_CONTINUE: Final = "INSERT INTO {continuation} (number, next) VALUES ($1, $2)"
+
+
+async def continue_event(tx: Transaction, number: int, following: int) -> None:
+    """Note that an event that has completed is continued by another.
+
+    Round trips on PostgreSQL: 1.
+    """
+    await tx.rows(_CONTINUE, number, following)
+
+
+async def continuations(tx: Transaction, numbers: Sequence[int]) -> dict[int, int]:
+    """Return the continuation of each of these events that has one.
+
+    Round trips on PostgreSQL: 1 if there are any events.
+    """
+    return dict(map(tuple, await tx.rows(_CONTINUED, list(numbers)))) if numbers else {}
+
+
+async def last_of(tx: Transaction, number: int) -> int:
+    """Return the event that computes the result of an event: the last continuation, or itself.
+
+    Round trips on PostgreSQL: 1 for each continuation, and 1.
+    """
+    while following := (await continuations(tx, [number])).get(number):
+        number = following
+    return number
+
+
+# -- retry and removal -------------------------------------------------------------------------
+
+
+async def note_retried(tx: Transaction, numbers: Sequence[int]) -> None:
+    """Note that events were retried: their children wait again, once that is resolved.
+
+    What had cancelled the events themselves does not matter any more.
+
+    Round trips on PostgreSQL: 2.
+    """
+    edges = await tx.rows(_STOPPED_BETWEEN, list(numbers))
+    for child, parent, was_met in edges:
+        await tx.rows(_RESET_EDGE, child, parent)
+        if was_met:
+            await tx.rows(_COUNT_DOWN, child, -1)
+    await tx.rows(_FORGET_CAUSE, list(numbers))
+    if await tx.rows(_NOTE_RETRIED, list(numbers)):
+        tx.resolve_later()
+
+
+async def children_of_given(tx: Transaction, numbers: Sequence[int]) -> list[int]:
+    """Return those of the events that wait again for others of them, directly or not.
+
+    They were cancelled for parents that are all retried, or wait again themselves.
+
+    Round trips on PostgreSQL: none for one event, 1 if no event was cancelled for a parent;
+    otherwise the length of the longest chain.
+    """
+    if len(numbers) < 2 or not await tx.rows(_STOPPED, list(numbers)):
+        return []
+    retried, unmet = set(numbers), dict[int, set[int]]()
+    waiting, left = set[int](), sorted(retried)
+    while left:
+        for child, parent in await tx.rows(_UNMET, left):
+            unmet.setdefault(child, set()).add(parent)
+        following = {child for child, parents in unmet.items() if parents <= retried | waiting}
+        left, waiting = sorted(following - waiting), following
+    return sorted(waiting & retried)
+
+
+async def check_no_children(tx: Transaction, numbers: Sequence[int]) -> None:
+    """Check that no unfinished child waits for one of these events, other than these themselves.
+
+    Round trips on PostgreSQL: 1.
+
+    Raises:
+        OperationError: if there is one.
+    """
+    for parent, child in await tx.rows(_WAITS_FOR, list(numbers)):
+        raise OperationError(
+            f"event {parent} cannot be removed: event {child} waits for it; remove both, or cancel "
+            "the child first"
+        )
+
+
+async def delete_edges(tx: Transaction, numbers: Sequence[int]) -> None:
+    """Delete the edges of events that are removed; their children do not wait for them any more.
+
+    Round trips on PostgreSQL: 4.
+    """
+    for statement in _DELETE_CHILDREN:
+        await tx.rows(statement, list(numbers))
+    edges = await tx.rows(_DELETE_EDGES, list(numbers))
+    for child, count in sorted(Counter(child for child, met in edges if not met).items()):
+        await tx.rows(_COUNT_DOWN, child, count)
+
+
+def blocked(row: AppendRow) -> EventRow:
+    """Return the row of a child: if it is pending, it is not due before it is released."""
+    assert isinstance(row, EventRow), "an append with parents has whole rows"
+    return row._replace(due=inf) if row.status == PENDING else row
+
+
+def is_finished(row: AppendRow) -> bool:
+    """Return True if an event to append has finished before."""
+    return isinstance(row, EventRow) and row.status not in (PENDING, PROCESSING)
+
+
+def _cause_of(row: EventRow) -> UUID | None:
+    """Return the id of the parent for which an imported event was cancelled."""
+    result = row.state[6]
+    error = json.loads(result).get("error") if result and row.status != PENDING else None
+    if not error or error.get("error") != DependencyError.__name__:
+        return None
+    parent = error.get("details", {}).get("parent")
+    return None if parent is None else UUID(parent)
