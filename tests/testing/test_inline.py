@@ -8,7 +8,13 @@ import pytest
 from engine.kit import AskingExecutor, Hold, Job, JobExecutor, answers, background, now, raises
 
 from lionpride.core import EventStatus, Executor, Retry, Skip
-from lionpride.errors import AccessError, EventCancelledError, OperationError, QueueFullError
+from lionpride.errors import (
+    AccessError,
+    DependencyError,
+    EventCancelledError,
+    OperationError,
+    QueueFullError,
+)
 from lionpride.testing import inline
 
 pytestmark = pytest.mark.virtual
@@ -157,6 +163,34 @@ async def test_where_somebody_else_runs_it_it_waits() -> None:
         assert not appending.done()
         hold.let_go()
         assert (await appending).response is True
+
+
+async def test_a_batch_runs_parents_before_their_children() -> None:
+    executor = desk()
+    last, middle, first = Job(label="last"), Job(label="middle"), Job(label="first")
+    after: dict[Any, Any] = {last: [middle, first], middle: first}
+    await executor.append_many([last, middle, first], after=after)
+    assert executor.completed_events == [first, middle, last]
+
+
+async def test_a_child_whose_parent_has_failed_raises_its_error() -> None:
+    executor = desk()
+    parent, child, other = Job(do=raises(ValueError("no"))), Job(), Job()
+    with pytest.raises(ValueError, match="no"):
+        await executor.append(parent)
+    with pytest.raises(DependencyError, match=str(parent.id)):
+        await executor.append(child, after=parent)
+    with pytest.raises(DependencyError, match=str(parent.id)):
+        await executor.append_many([other], after={other: parent})
+    await executor.append(Job(), after=parent, when="failed")
+
+
+async def test_a_child_whose_parent_has_not_finished_stays_pending() -> None:
+    executor = desk()
+    parent = await executor.append(Job(), delay=60.0)
+    child = await executor.append(Job(), after=parent)
+    assert (parent.status, child.status) == (EventStatus.PENDING, EventStatus.PENDING)
+    assert child.execution.is_blocked
 
 
 def test_it_is_the_same_class_but_for_that() -> None:

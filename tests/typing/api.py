@@ -27,11 +27,14 @@ from lionpride.core import (
     Skip,
     Transition,
     Unset,
+    current,
 )
 from lionpride.errors import LionprideError, NotFoundError, QueueFullError
 from lionpride.otel import instrument
 from lionpride.rules.explain import Why
+from lionpride.stores.contract import Relative
 from lionpride.stores.memory import MemoryStore
+from lionpride.stores.record import Record
 from lionpride.testing import Faults, fail, inline, virtual_time
 
 
@@ -124,6 +127,19 @@ async def an_executor_keeps_the_type_of_what_it_is_given() -> None:
     await executor.append(event, delay="soon")  # type: ignore[arg-type]
     await executor.append(event, late=5)  # type: ignore[call-arg]
     await executor.append_many([event], delay=5, retry=None)
+    await executor.append(event, after=Fetch(url="y"), when="failed")
+    await executor.append(event, after=[Fetch(url="y").id, str(event.id), event])
+    await executor.append(event, after=5)  # type: ignore[arg-type]
+    await executor.append(event, after=event, when="done")  # type: ignore[arg-type]
+    await executor.append_many([event], after={event: [Fetch(url="y")]}, when="finished")
+    await executor.append_many([event], after=[event])  # type: ignore[arg-type]
+    async for parent in executor.parents(event):
+        assert_type(parent, Relative)
+        assert_type(parent.is_met, bool | None)
+    async for child in executor.children(str(event.id)):
+        assert_type(child.record, Record)
+    async for each in current().parents():
+        assert_type(each, Event)
     assert_type(await executor.retry_failed(), int)
     assert_type(event.execution.failed_attempts[0].error, str)
     assert_type(event.execution.attempt_number, int)

@@ -10,6 +10,7 @@ from ..engine.processor import Processor
 from ..errors import (
     AccessError,
     ConfigurationError,
+    DependencyError,
     EventCancelledError,
     ExecutionError,
     ExistsError,
@@ -28,6 +29,7 @@ from ..errors import (
 from ..model.collections.flow import Flow
 from ..model.collections.pile import Pile
 from ..model.collections.progression import Progression
+from ..model.continuation import Then
 from ..model.element import Element
 from ..model.execution import EventStatus, Execution
 from ..model.progress import Progress
@@ -42,6 +44,7 @@ __all__ = (
     "AttemptContext",
     "ConfigurationError",
     "Defer",
+    "DependencyError",
     "Element",
     "Event",
     "EventCancelledError",
@@ -68,6 +71,7 @@ __all__ = (
     "Retry",
     "Skip",
     "StoreError",
+    "Then",
     "Transition",
     "UnknownClassError",
     "Unset",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from itertools import chain, islice
 from time import time
 from typing import TYPE_CHECKING, Final
@@ -14,11 +14,11 @@ from ..model.element import as_id
 from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from ..model.progress import Live
-from ..stores.contract import Cancelled, Named, Store, not_here
+from ..stores.contract import Cancelled, Named, Relative, Store, not_here
 from ..stores.record import Record
 from ..stores.states import Events
 from .event import Event
-from .event_lookup import find_event
+from .event_lookup import find_event, relatives
 from .observers import Observers
 from .run_control import RunControl
 
@@ -111,6 +111,14 @@ class Admin:
         if standing is None:
             raise not_here(event, self._store.queue)
         return explain(standing, self._control.near(standing))
+
+    def parents(self, event: Event | IdLike) -> AsyncGenerator[Relative, None]:
+        """Yield the parents of an event; see ``Executor.parents``."""
+        return relatives(self._store.parents, as_id(event))
+
+    def children(self, event: Event | IdLike) -> AsyncGenerator[Relative, None]:
+        """Yield the children of an event; see ``Executor.children``."""
+        return relatives(self._store.children, as_id(event))
 
     # -- many events -------------------------------------------------------------------------
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, Final, TypeAlias, TypedDict, Unpack
 from uuid import UUID
 
 from ..errors import ValidationError
+from ..model.after import CONDITIONS, After, When
+from ..model.collections.container import IdLike
+from ..model.element import Element, as_id
+from ..model.event_data import EventData
 from ..model.finite import is_finite
 from ..model.retry_policy import Retry
 from ..model.serialization.codec import safe_repr
+from ..rules.dependencies import check_acyclic
 from ..rules.storable_text import check_text
+from ..stores.contract import NO_PARENTS
 from ..stores.terms import Terms
 from .config import seconds
 
-__all__ = ("AppendOptions", "RunOptions", "terms_of")
+__all__ = ("AppendOptions", "Parents", "RunOptions", "after_each", "after_of", "terms_of")
+
+Parents: TypeAlias = IdLike | Iterable[IdLike]
+"""One parent or several, each an event or its id."""
 
 _LONGEST: Final = 100 * 366 * 86400.0
 """Maximum delay in seconds: a longer one is a mistake."""
@@ -37,6 +47,11 @@ class AppendOptions(TypedDict, total=False):
             append returns the first event, whichever process appended it.
         unique_for: Seconds after the first append in which a second one returns the first event,
             even if that has finished.
+        after: The parents of the event: one or several, as events or ids, also of another queue of
+            the store. The event does not start before they have finished. If one of them does not
+            finish as ``when`` requires, the event is CANCELLED with a DependencyError.
+        when: How each parent has to finish: "completed" (also SKIPPED), "failed" (FAILED, ABORTED,
+            or its timeout or ttl was over) or "finished" (in any way). The default is "completed".
     """
 
     delay: float | None
@@ -45,6 +60,8 @@ class AppendOptions(TypedDict, total=False):
     retry: Retry | None
     unique: str | int | UUID | None
     unique_for: float | None
+    after: Parents | None
+    when: When | None
 
 
 class RunOptions(AppendOptions, total=False):
@@ -104,6 +121,78 @@ def terms_of(now: float, **options: Unpack[AppendOptions]) -> Terms | None:
         period=0.0 if unique_for is None else _span("unique_for", unique_for),
     )
     return None if terms == Terms() else terms
+
+
+def after_of(event: EventData, options: AppendOptions) -> Mapping[UUID, After]:
+    """Return the parents of an event, by its id; empty if it has none.
+
+    Args:
+        event: The event.
+        options: The options of its append.
+
+    Raises:
+        ValidationError: if a value is invalid, or the event is its own parent.
+    """
+    parents = options.get("after")
+    after = None if parents is None else {event: parents}
+    return after_each([event], after, options.get("when"))
+
+
+def after_each(
+    events: Iterable[EventData], after: Mapping[Any, Parents] | None, when: When | None
+) -> Mapping[UUID, After]:
+    """Return the parents of events, by the id of the child.
+
+    Args:
+        events: The events of the append.
+        after: The parents of those that have any; None if none has.
+        when: How each parent has to finish; None for "completed".
+
+    Raises:
+        ValidationError: if a value is invalid, if a child is not among the events, or if events
+            wait for each other in a cycle.
+    """
+    if after is None:
+        if when is not None:
+            raise ValidationError(f"when={when!r} needs after: give both")
+        return NO_PARENTS
+    if when is not None and when not in CONDITIONS:
+        raise ValidationError(f"when must be one of {', '.join(CONDITIONS)}, not {when!r}")
+    if not isinstance(after, Mapping):
+        raise ValidationError(
+            f"after must be a mapping from a child to its parents, not {safe_repr(after)}: write "
+            "after={child: [parent, ...]}"
+        )
+    ids = {event.id for event in events} if after else set[UUID]()
+    found: dict[UUID, After] = {}
+    for child, parents in after.items():
+        uid = _id(child)
+        if uid not in ids:
+            raise ValidationError(
+                f"after: {child!r} is not among the events: an existing event cannot gain parents"
+            )
+        if several := _ids(parents):
+            found[uid] = After(several, when or "completed")
+    check_acyclic(found)
+    return found
+
+
+def _ids(parents: Parents) -> tuple[UUID, ...]:
+    """Return the ids of parents in their order, each once."""
+    if isinstance(parents, str | UUID | Element) or not isinstance(parents, Iterable):
+        return (_id(parents),)
+    return tuple(dict.fromkeys(map(_id, parents)))
+
+
+def _id(value: Any) -> UUID:
+    try:
+        return as_id(value)
+    except ValidationError as error:
+        raise ValidationError(
+            f"after: {safe_repr(value)} is no event and no id: give an event, its UUID or the "
+            "text of it",
+            cause=error,
+        ) from error
 
 
 def _text(value: Any) -> str:

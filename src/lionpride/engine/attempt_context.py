@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from contextvars import ContextVar
 from functools import partial
@@ -173,6 +173,22 @@ class AttemptContext:
             state.status is not EventStatus.PROCESSING
             or self._event.__dict__.get("_attempt", 0) != self.attempt_number
         )
+
+    def parents(self) -> AsyncGenerator[Event, None]:
+        """Yield the events that this event was appended ``after``, in the given order.
+
+        They are read from the store in pages. Parents that were removed are missing.
+
+        >>> texts = [page.response async for page in current().parents()]
+
+        Raises:
+            OperationError: if the event runs without an executor, or the attempt is over.
+            NotFoundError: if this process has not defined the class of a parent.
+        """
+        from .event_lookup import parent_events  # late: it imports Event, which imports this module
+
+        self._check_runs("parents")
+        return parent_events(self.executor.store, self._event.id)
 
     def report_progress(self, fraction: float | None = None, note: str = "") -> None:
         """Report the progress of the work, as often as you like, from any task or thread.

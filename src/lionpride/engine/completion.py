@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 from ..errors import ExecutionError, NotFoundError, OperationError, ValidationError
 from ..model.collections.container import IdLike
+from ..model.continuation import ContinuedBy
 from ..model.event_data import EventData
 from ..model.execution import TERMINAL, EventStatus
 from ..model.progress import Progress
@@ -72,11 +73,15 @@ class CompletionService:
 
     async def result(self, event: Event | IdLike) -> Any:
         """Wait until an event has finished, and return its response; see ``Executor.result``."""
-        held = await find_event(self._store, event)
-        state = held.execution
-        while state.arrival is not None and state.status not in TERMINAL:
-            await self._next_finish(held)
-        return response_of(held)
+        while True:
+            held = await find_event(self._store, event)
+            state = held.execution
+            while state.arrival is not None and state.status not in TERMINAL:
+                await self._next_finish(held)
+            response = response_of(held)
+            if not isinstance(response, ContinuedBy):
+                return response
+            event = response.id
 
     async def _next_finish(self, event: Event) -> None:
         """Return when an event may have finished; it may have been retried since."""

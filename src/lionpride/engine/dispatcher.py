@@ -8,8 +8,19 @@ from contextvars import copy_context
 from typing import Any
 from weakref import ref
 
+from ..errors import OperationError
+from ..model.continuation import Then
 from ..model.execution import EventStatus
-from ..rules.state_machine import RELEASED, Cause, Completion, Ending, Outcome, after_interruption
+from ..rules.state_machine import (
+    RELEASED,
+    Cause,
+    Completion,
+    Continued,
+    Ending,
+    Outcome,
+    after_error,
+    after_interruption,
+)
 from ..stores.contract import BufferedPath, Claim, Started
 from ..stores.listeners import Signal
 from .admission import Admission
@@ -257,6 +268,7 @@ class Dispatcher:
                     ending = self._explain(event, error, guard)
                 time = now()
                 is_plain = ending is None and wrappers is None and observers.level < _ALL
+                is_plain = is_plain and type(response) is not Then
                 if is_plain and complete and not (worker.is_abandoned or worker.cancelling()):
                     worker.claim = None
                     complete(event, attempt, response, time - began)
@@ -266,7 +278,7 @@ class Dispatcher:
                     if runtime.on_free:
                         self._notify_free()
                 else:
-                    outcome = ending or Completion(response, 0.0)
+                    outcome = ending or self._completion(event, response)
                     await self._settle(worker, claim, outcome, time - began, wrappers)
                     time = now()
                     del outcome
@@ -359,6 +371,23 @@ class Dispatcher:
                 self._free_slot()
         if recorded is not None and (observers.level or recorded.status is not _COMPLETED):
             observers.notify(event, _PROCESSING, recorded.status, recorded)
+        if isinstance(recorded, Continued) and observers.level:
+            for appended, _ in recorded.entries:
+                observers.notify(appended, None, _PENDING)
+
+    def _completion(self, event: Event, response: Any) -> Outcome:
+        """Return the outcome of an attempt that has returned a response."""
+        if type(response) is not Then:
+            return Completion(response, 0.0)
+        try:
+            if self._runtime.continue_with is None:
+                raise OperationError(
+                    f"{event!r} returned {response!r}, and there is no executor that can append "
+                    "its continuation: append the event to an executor"
+                )
+            return self._runtime.continue_with(response)
+        except Exception as error:
+            return after_error(event, error, None, cancelled=False)
 
     def _free_slot(self) -> None:
         self._runtime.running -= 1

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, cast, ov
 
 from ..errors import ConfigurationError
 from ..model import registry
+from ..model.after import When
 from ..model.collections.container import IdLike
 from ..model.collections.flow import Flow
 from ..model.execution import EventStatus
@@ -27,12 +28,12 @@ from ..model.progress import Progress
 from ..model.retry_policy import Retry
 from ..rules.limits.limit import Limit
 from ..rules.limits.limit_set import Limits
-from ..stores.contract import Store
+from ..stores.contract import Relative, Store
 from ..stores.open import open_store
 from ..stores.record import Record
 from ..stores.states import Events, States
 from .admin import Admin
-from .append_options import AppendOptions, RunOptions
+from .append_options import AppendOptions, Parents, RunOptions
 from .bound_loop import BoundLoop
 from .completion import CompletionService, Returns, ReturnsPlainly
 from .config import check_keys, check_settings, checked_config, seconds
@@ -290,7 +291,8 @@ class Executor:
                 event object itself stays detached: query the event by its id. ``max_queue_size`` is
                 not checked, and ``exist_ok`` is refused.
             **options: ``delay`` or ``at`` (earliest start), ``ttl`` (latest start), ``retry``
-                (policy), ``unique`` and ``unique_for`` (deduplication): see ``AppendOptions``.
+                (policy), ``unique`` and ``unique_for`` (deduplication), ``after`` and ``when``
+                (events that have to finish before): see ``AppendOptions``.
 
         Returns:
             The event. With ``exist_ok`` or ``unique``, it can be an event that was already there.
@@ -301,6 +303,7 @@ class Executor:
                 costs, or costs that are higher than a limit's amount.
             OperationError: if the event has run, or the executor is draining or was drained.
             ExistsError: if the id is known here, or another executor has the event.
+            NotFoundError: if an event in ``after`` is not in the store.
             QueueFullError: if ``max_queue_size`` events are pending, without ``wait``.
         """
         if not options and connection is None and self._submission.append_now(event, priority):
@@ -318,9 +321,13 @@ class Executor:
         at: datetime | float | None = None,
         ttl: float | None = None,
         retry: Retry | None = None,
+        after: Mapping[Any, Parents] | None = None,
+        when: When | None = None,
         connection: Any = None,
     ) -> list[E]:
         """Append events as one batch: all of them or none, in this order of arrival.
+
+        >>> await executor.append_many([*pages, book], after={book: pages})
 
         Args:
             events: The events; see ``append``.
@@ -331,13 +338,17 @@ class Executor:
             at: See ``append``.
             ttl: See ``append``.
             retry: See ``append``.
+            after: The parents of events of this batch, by the child (the event or its id); see
+                ``append``. Parents may be in this batch or in the store.
+            when: See ``append``. It applies to all of ``after``.
             connection: See ``append``. All events are appended in the connection's transaction.
 
         Returns:
             The events. With ``exist_ok``, some can be events that were already there.
 
         Raises:
-            ValidationError: if ``priorities`` and ``events`` differ in length; also see ``append``.
+            ValidationError: if ``priorities`` and ``events`` differ in length, if a child is not in
+                this batch, or if events wait for each other in a cycle; also see ``append``.
             QueueFullError: with ``wait``, if the batch is larger than ``max_queue_size``.
         """
         return await self._submission.append_many(
@@ -349,6 +360,8 @@ class Executor:
             at=at,
             ttl=ttl,
             retry=retry,
+            after=after,
+            when=when,
             connection=connection,
         )
 
@@ -708,9 +721,10 @@ class Executor:
         return await self._admin.cancel(event)
 
     async def retry(self, event: Event | IdLike) -> Event:
-        """Return a FAILED, CANCELLED or ABORTED event to pending.
+        """Return a FAILED, CANCELLED or ABORTED event to pending, whatever its parents are.
 
-        It keeps its id, its priority and its arrival. Its failures are counted from 0 again.
+        It keeps its id, its priority and its arrival. Its failures are counted from 0 again. Events
+        that were cancelled because it had not finished as they require wait for it again.
 
         Raises:
             NotFoundError: if the event is unknown.
@@ -733,14 +747,15 @@ class Executor:
 
         Raises:
             NotFoundError: if the event is unknown.
-            OperationError: if it is running.
+            OperationError: if it is running, or an event that has not finished was appended
+                ``after`` it.
         """
         return await self._admin.remove(event)
 
     async def cleanup_events(
         self, statuses: Collection[EventStatus | str] | EventStatus | str | None = None
     ) -> int:
-        """Remove finished events.
+        """Remove finished events, except for parents of events that have not finished.
 
         Args:
             statuses: One status or several; by default COMPLETED, FAILED and ABORTED.
@@ -763,6 +778,25 @@ class Executor:
             NotFoundError: if the event is unknown.
         """
         return await self._admin.why(event)
+
+    def parents(self, event: Event | IdLike) -> AsyncGenerator[Relative, None]:
+        """Yield the events that an event was appended ``after``, in the given order.
+
+        ``record`` is the parent, and ``is_met`` tells whether it has finished as required. Parents
+        that were removed are missing. They are read in pages.
+
+        Raises:
+            NotFoundError: if the event is unknown.
+        """
+        return self._admin.parents(event)
+
+    def children(self, event: Event | IdLike) -> AsyncGenerator[Relative, None]:
+        """Yield the events that were appended ``after`` an event, by arrival; see ``parents``.
+
+        Raises:
+            NotFoundError: if the event is unknown.
+        """
+        return self._admin.children(event)
 
     # -- lists and counts ------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from .lifespan import Lifespan, Opening
 from .loop_watchdog import watch_loop
 from .observers import Observers
 from .pile_queue import PendingQueue, dequeue, enqueue
-from .runtime import Runtime
+from .runtime import ContinueWith, Runtime
 
 if TYPE_CHECKING:
     from ..rules.explain import Near
@@ -143,6 +143,7 @@ class Processor:
         grace: float = GRACE,
         executor: Callable[[], Any] = lambda: None,
         lifespan: Lifespan | None = None,
+        continue_with: ContinueWith | None = None,
     ) -> None:
         """Connect the processor to a store; once, before the first event runs.
 
@@ -152,6 +153,8 @@ class Processor:
             grace: Seconds that running events have to finish.
             executor: Returns the executor, while it exists.
             lifespan: Resources to keep open while a worker runs.
+            continue_with: Returns the outcome of an attempt that returned ``Then``; None without an
+                executor.
 
         Raises:
             OperationError: if it is connected to a store already.
@@ -179,6 +182,7 @@ class Processor:
             backoff=self.denial_backoff,
             grace=grace,
             executor=executor,
+            continue_with=continue_with,
         )
 
     @property

@@ -103,7 +103,12 @@ class RunControl:
             kind = self._processor_type
             processor = kind(**arguments(kind, self._config, given))
             processor.attach(
-                self._store, self._observers, self._grace, self._executor, self._lifespan
+                self._store,
+                self._observers,
+                self._grace,
+                self._executor,
+                self._lifespan,
+                self._submission.continue_with,
             )
             self.limits = processor.limits_by_name
             self._submission.configure(self.limits, processor.max_queue_size)

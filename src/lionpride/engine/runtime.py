@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..model import registry
+from ..model.continuation import Then
 from ..model.execution import EventStatus
 from ..rules.limits.limit_set import Limits
 from ..rules.rate_window import RateWindow
 from ..rules.retry import judge
-from ..rules.state_machine import Defer, Ending
+from ..rules.state_machine import Continued, Defer, Ending
 from ..stores.contract import ImmediatePath, Store
 from .observers import Observers
 from .threads import Threads
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from ..rules.explain import Near
     from ..rules.queue_position import About, Standing
 
-__all__ = ("Runtime",)
+__all__ = ("ContinueWith", "Runtime")
+
+ContinueWith: TypeAlias = Callable[[Then[Any]], Continued]
+"""Returns the outcome of an attempt that another event continues."""
 
 
 class Runtime:
@@ -40,6 +44,7 @@ class Runtime:
         backoff: Seconds that an event waits after its first denial.
         grace: Seconds that running events have to finish after user code asked the process to exit.
         executor: Returns the executor, while it exists; else None.
+        continue_with: See ``Processor.attach``.
 
     Attributes:
         mark: Identifies the runtime, and keeps nothing alive.
@@ -70,9 +75,11 @@ class Runtime:
         backoff: float,
         grace: float,
         executor: Callable[[], Any],
+        continue_with: ContinueWith | None,
     ) -> None:
         self.store = store
         self.executor = executor
+        self.continue_with = continue_with
         self.observers = observers
         self.name = name
         self.mark = object()

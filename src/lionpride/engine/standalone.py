@@ -9,6 +9,7 @@ from typing import Any, Final
 from weakref import ref
 
 from ..errors import LionTimeoutError, OperationError
+from ..model.continuation import Then
 from ..model.execution import EventStatus
 from ..model.unset import Unset
 from ..rules.state_machine import Cause, Completion, Outcome, after_error, alone, apply
@@ -121,6 +122,11 @@ class StandaloneRun:
         try:
             response = await _RUNNER.start(self._event, self._event.__dict__, 0, guard)
             guard.over()
+            if isinstance(response, Then):
+                raise OperationError(
+                    f"{self._event!r} returned {response!r}, and nothing can append its "
+                    "continuation: append the event to an executor in place of invoke()"
+                )
             outcome = Completion(response, 0.0)
         except BaseException as error:
             outcome = explain(self._event, error, guard, interrupted=False)

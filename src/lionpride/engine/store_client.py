@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ValidationError
+from ..errors import ExistsError, NotFoundError, ValidationError
 from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from ..rules.limits.meter import refusal_of
@@ -87,6 +87,10 @@ class StoreClient:
             (answer,) = await store.settle(((*claim, outcome),))
         except ValidationError as error:  # it is too large to be stored
             outcome = after_unstorable(error, outcome.duration)
+            (answer,) = await store.settle(((*claim, outcome),))
+        except (ExistsError, NotFoundError) as error:  # of a continuation
+            failed = Ending(EventStatus.FAILED, error=error, retryable=False, tries=1)
+            failed.duration, outcome = outcome.duration, failed
             (answer,) = await store.settle(((*claim, outcome),))
         if answer is Settled.FENCED:
             self._runtime.observers.lost += 1

@@ -7,17 +7,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from math import isfinite
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 from ..errors import ExistsError, OperationError, ValidationError
+from ..model.after import After, When
 from ..model.collections.flow import Flow
+from ..model.continuation import Then
 from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from ..model.retry_policy import Retry
 from ..rules.limits.limit_set import Limits
+from ..rules.state_machine import Continued
 from ..stores.append_checks import are_new
-from ..stores.contract import BufferedPath, Entry, ImmediatePath, Store
+from ..stores.contract import NO_PARENTS, BufferedPath, Entry, ImmediatePath, Store
 from ..stores.terms import Terms
-from .append_options import AppendOptions, terms_of
+from .append_options import AppendOptions, Parents, after_each, after_of, terms_of
 from .backpressure import CapacityWaiters
 from .bound_loop import BoundLoop
 from .config import checked_priority
@@ -165,7 +169,7 @@ class Submission:
         if self._buffered is not None and is_new and unobserved and not (exist_ok or waits):
             await self._buffered.append_soon(event, priority, self._max_pending)
             return event
-        return await self._append_one(event, priority, exist_ok, wait, None)
+        return await self._append_one(event, priority, exist_ok, wait, None, NO_PARENTS)
 
     async def _append_with(
         self,
@@ -177,10 +181,10 @@ class Submission:
         options: AppendOptions,
     ) -> E:
         """Append an event with options, or in a transaction of the caller."""
-        terms = terms_of(self._store.time(), **options)
+        terms, after = terms_of(self._store.time(), **options), after_of(event, options)
         if connection is None:
-            return await self._append_one(event, priority, exist_ok, wait, terms)
-        await self._append_within(connection, ((event, priority),), terms, exist_ok)
+            return await self._append_one(event, priority, exist_ok, wait, terms, after)
+        await self._append_within(connection, ((event, priority),), terms, after, exist_ok)
         return event
 
     async def _append_observed(self, event: E, priority: float) -> E:
@@ -193,13 +197,19 @@ class Submission:
         return event
 
     async def _append_one(
-        self, event: E, priority: float, exist_ok: bool, wait: bool, terms: Terms | None
+        self,
+        event: E,
+        priority: float,
+        exist_ok: bool,
+        wait: bool,
+        terms: Terms | None,
+        after: Mapping[UUID, After],
     ) -> E:
         """Append an event that may be known, may wait, or has options."""
         if not (exist_ok and is_known(self._store, event)):
             _check_pending(event)
         unseen = self._unseen((event,))
-        held = await self._append_entries(((event, priority),), exist_ok, wait, terms)
+        held = await self._append_entries(((event, priority),), exist_ok, wait, terms, after)
         self._notify(unseen, _PENDING)
         return cast("E", held[0])
 
@@ -216,6 +226,8 @@ class Submission:
         at: datetime | float | None,
         ttl: float | None,
         retry: Retry | None,
+        after: Mapping[Any, Parents] | None,
+        when: When | None,
         connection: Any,
     ) -> list[E]:
         """Append events as one batch; see ``Executor.append_many``."""
@@ -227,11 +239,12 @@ class Submission:
         terms = None
         if not (delay is None and at is None and ttl is None and retry is None):
             terms = terms_of(self._store.time(), delay=delay, at=at, ttl=ttl, retry=retry)
+        parents = after_each(events, after, when)
         if connection is not None:
             entries = list(zip(events, checked, strict=True))
-            await self._append_within(connection, entries, terms, exist_ok)
+            await self._append_within(connection, entries, terms, parents, exist_ok)
             return events
-        immediate = self._immediate if terms is None and unobserved else None
+        immediate = self._immediate if terms is None and unobserved and not parents else None
         if immediate is not None and immediate.append_all_now(events, checked):
             return events
         for event in events:
@@ -239,7 +252,7 @@ class Submission:
                 _check_pending(event)
         unseen = self._unseen(events)
         entries = list(zip(events, checked, strict=True))
-        held = await self._append_entries(entries, exist_ok, wait, terms)
+        held = await self._append_entries(entries, exist_ok, wait, terms, parents)
         self._notify(unseen, _PENDING)
         return cast("list[E]", held)
 
@@ -254,6 +267,27 @@ class Submission:
             else:
                 checked.append(checked_priority(event, priority))
         return checked
+
+    def continue_with(self, then: Then[Any]) -> Continued:
+        """Return the outcome of an attempt that another event continues.
+
+        Raises:
+            OperationError: if the executor is draining, or an event has run or is stored already.
+            TypeError: if the executor does not take an event of this type.
+            ValidationError: if a value is invalid, or events wait for each other.
+        """
+        event, given = then.event, then.after
+        if isinstance(given, EventData | UUID | str):
+            given = (given,)
+        parents = list(given)
+        after = after_each([event], {event: parents}, then.when) if parents else NO_PARENTS
+        new = [each for each in parents if _is_new(each)]
+        events = [*dict.fromkeys(cast("list[Any]", new)), event]
+        for each in events:
+            _check_pending(each)
+        self._check_open()
+        priorities = self._checked(events, [then.priority] * len(events))
+        return Continued(list(zip(events, priorities, strict=True)), after, 0.0)
 
     async def load(self, state: Flow[Any, Any] | Mapping[str, Any]) -> int:
         """Append the events of a Flow with their statuses; see ``Executor.load``."""
@@ -281,7 +315,12 @@ class Submission:
     # -- the store ---------------------------------------------------------------------------
 
     async def _append_within(
-        self, connection: Any, entries: Sequence[Entry], terms: Terms | None, exist_ok: bool
+        self,
+        connection: Any,
+        entries: Sequence[Entry],
+        terms: Terms | None,
+        after: Mapping[UUID, After],
+        exist_ok: bool,
     ) -> None:
         """Append events in a transaction of the caller."""
         if exist_ok:
@@ -293,21 +332,28 @@ class Submission:
             _check_pending(event)
         self._check_open()
         with self._observers.appending(event for event, _ in entries):
-            await self._store.append(entries, terms=terms, connection=connection)
+            await self._store.append(entries, terms=terms, after=after, connection=connection)
 
     async def _append_entries(
-        self, entries: Sequence[Entry], exist_ok: bool, wait: bool, terms: Terms | None
+        self,
+        entries: Sequence[Entry],
+        exist_ok: bool,
+        wait: bool,
+        terms: Terms | None,
+        after: Mapping[UUID, After],
     ) -> list[EventData]:
         """Append events with their priorities, and return the events of the store."""
         store, max_pending = self._store, self._max_pending
 
         async def append() -> list[EventData]:
             self._check_open()
-            if self._immediate is not None and terms is None:
+            if self._immediate is not None and terms is None and not after:
                 events, priorities = zip(*entries, strict=True)
                 if self._immediate.append_all_now(events, priorities):
                     return list(events)
-            return await store.append(entries, room=max_pending, exist_ok=exist_ok, terms=terms)
+            return await store.append(
+                entries, room=max_pending, exist_ok=exist_ok, terms=terms, after=after
+            )
 
         with self._observers.appending(event for event, _ in entries):
             if not wait or max_pending is None:
@@ -392,6 +438,11 @@ def _batch(
             "None for the default"
         )
     return events, given
+
+
+def _is_new(parent: object) -> bool:
+    """Return True for an event that no store has."""
+    return isinstance(parent, EventData) and parent.execution.arrival is None
 
 
 def _check_pending(event: EventData) -> None:

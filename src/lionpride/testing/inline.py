@@ -27,8 +27,9 @@ def inline(kind: type[X]) -> type[X]:
 
     If an event finishes as FAILED, CANCELLED or ABORTED, ``append`` raises its error. Other due
     events run too, in their usual order. An event that is scheduled for later (``delay``, ``at``)
-    stays pending. If a retry is due later, ``append`` waits for it; in virtual time this takes no
-    time. ``async with`` starts nothing in the background.
+    stays pending, as does one whose parents (``after``) have not finished. If a retry is due later,
+    ``append`` waits for it; in virtual time this takes no time. ``async with`` starts nothing in
+    the background.
 
     >>> executor = inline(Mailer)()
 
@@ -42,8 +43,9 @@ class _Inline(Executor):
     """Methods that override those of the executor class."""
 
     async def append(self, event: E, priority: float | None = None, **how: Any) -> E:
+        is_new = event.execution.arrival is None
         held = await super().append(event, priority, **how)
-        if held.status in _OPEN:
+        if held.status in _OPEN or (is_new and held is event):
             await self._run_through(held)
             await self._raise(held)
         return held
@@ -51,10 +53,16 @@ class _Inline(Executor):
     async def append_many(
         self, events: Iterable[E], priorities: Iterable[float | None] | None = None, **how: Any
     ) -> list[E]:
+        events = list(events)
+        new = {id(event) for event in events if event.execution.arrival is None}
         held = await super().append_many(events, priorities, **how)
-        begun = [event for event in held if event.status in _OPEN]
-        for event in begun:
-            await self._run_through(event)
+        begun = [event for event in held if event.status in _OPEN or id(event) in new]
+        waiting, left = begun, len(begun) + 1
+        while waiting and len(waiting) < left:  # again, as a parent may be behind its child
+            left = len(waiting)
+            for event in waiting:
+                await self._run_through(event)
+            waiting = [event for event in waiting if event.status in _OPEN]
         for event in begun:
             await self._raise(event)
         return held

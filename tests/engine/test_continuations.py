@@ -1,0 +1,211 @@
+"""Continuations through an executor: events that return ``Then``."""
+
+import time
+from typing import Any
+
+import pytest
+from stores.makers import STORES
+
+from lionpride import (
+    DependencyError,
+    Event,
+    EventStatus,
+    Executor,
+    ExistsError,
+    NotFoundError,
+    Retry,
+    Then,
+    Transition,
+    current,
+)
+from lionpride.model.continuation import ContinuedBy
+from lionpride.rules.state_machine import Completion, Continued
+from lionpride.stores.contract import Settled, Store
+from lionpride.stores.terms import Terms
+
+S = EventStatus
+KINDS = ["memory", "sqlite", "postgres"]
+
+
+class Fetch(Event):
+    """A page."""
+
+    url: str = ""
+    fails: bool = False
+
+    async def _invoke(self) -> str:
+        if self.fails:
+            raise ValueError(self.url)
+        return f"<{self.url}>"
+
+
+class Merge(Event):
+    """The texts of its parents."""
+
+    async def _invoke(self) -> str:
+        return "".join([page.response async for page in current().parents()])
+
+
+class Crawl(Event):
+    """Fetches pages and merges them."""
+
+    urls: tuple[str, ...] = ()
+    fails: str = ""
+
+    async def _invoke(self) -> Then[Merge]:
+        return Then(Merge(), after=[Fetch(url=u, fails=u == self.fails) for u in self.urls])
+
+
+class Count(Event):
+    """Counts down, with an event for each number."""
+
+    n: int = 0
+
+    async def _invoke(self) -> Any:
+        return Then(Count(n=self.n - 1)) if self.n else "done"
+
+
+class Odd(Event):
+    """Continues with an event that cannot be appended."""
+
+    way: str = ""
+
+    async def _invoke(self) -> Any:
+        if self.way == "unknown parent":
+            return Then(Merge(), after="01a234e2-9c1e-7de0-8281-6da233ac32ce")
+        if self.way == "itself":
+            return Then(current().event)
+        if self.way == "cycle":
+            merge = Merge()
+            return Then(merge, after=merge)
+        return Then(Strange())
+
+
+class Strange(Event):
+    """An event that the executor does not take."""
+
+
+@pytest.fixture(params=KINDS)
+def store(request: pytest.FixtureRequest, opened: list[Store]) -> Store:
+    """An empty store, which is closed at the end of the test."""
+    opened.append(STORES[request.param](time.time))
+    return opened[0]
+
+
+def executor_of(store: Store) -> Any:
+    return Executor.of(Crawl, Fetch, Merge, Count, Odd, store=store, queue="crawl")
+
+
+async def test_the_result_is_that_of_the_continuation(store: Store) -> None:
+    async with executor_of(store) as executor:
+        crawl = await executor.append(Crawl(urls=("a", "b", "c")))
+        assert await executor.result(crawl) == "<a><b><c>"
+        assert crawl.execution.status is S.COMPLETED
+        assert isinstance(crawl.response, ContinuedBy)
+        counts = await store.counts()
+    assert counts[S.COMPLETED] == 5
+
+
+async def test_a_continuation_of_a_continuation_is_followed(store: Store) -> None:
+    async with executor_of(store) as executor:
+        assert await executor.run(Count(n=50)) == "done"
+
+
+async def test_a_child_waits_for_the_continuation_of_its_parent(store: Store) -> None:
+    async with executor_of(store) as executor:
+        await executor.pause()
+        crawl, book = Crawl(urls=("a", "b")), Merge()
+        await executor.append_many([crawl, book], after={book: crawl})
+        await executor.resume()
+        assert await executor.result(book) == "<a><b>"
+        later = await executor.append(Merge(), after=crawl)
+        assert await executor.result(later) == "<a><b>"
+
+
+async def test_a_failure_reaches_the_events_after_the_continuation(store: Store) -> None:
+    async with executor_of(store) as executor:
+        crawl, book, alarm = Crawl(urls=("a", "b"), fails="b"), Merge(), Count()
+        await executor.append_many([crawl, book], after={book: crawl})
+        with pytest.raises(DependencyError):
+            await executor.result(book)
+        await executor.append(alarm, after=book, when="finished")
+        assert await executor.result(alarm) == "done"
+        with pytest.raises(DependencyError):
+            await executor.result(crawl)
+
+
+@pytest.mark.parametrize(
+    ("way", "error"),
+    [
+        ("unknown parent", NotFoundError),
+        ("itself", ExistsError),
+        ("cycle", ValueError),
+        ("other type", TypeError),
+    ],
+)
+async def test_a_continuation_that_cannot_be_appended_fails_the_event(
+    way: str, error: type[Exception], store: Store
+) -> None:
+    async with executor_of(store) as executor:
+        odd = await executor.append(Odd(way=way))
+        with pytest.raises(error):
+            await executor.result(odd)
+        counts = await store.counts()
+    assert {status: count for status, count in counts.items() if count} == {S.FAILED: 1}
+
+
+async def test_a_stale_attempt_appends_nothing(store: Store) -> None:
+    crawl, merge = Crawl(), Merge()
+    await store.append([(crawl, 0.0)])
+    (claim,), _ = await store.claim("worker", start=True)
+    await store.settle([(*claim, Continued([(Merge(), 1.0)], {}, 0.1))])
+    (again,) = await store.settle([(*claim, Continued([(merge, 1.0)], {}, 0.1))])
+    assert again is Settled.REPLAYED
+    assert await store.get([merge.id]) == [None]
+    assert sum((await store.counts()).values()) == 2
+
+
+async def test_unique_holds_until_the_continuation_has_finished(store: Store) -> None:
+    terms, merge, second = Terms(unique=("crawl", store.time())), Merge(), Crawl()
+    first = Crawl()
+    await store.append([(first, 0.0)], terms=terms)
+    (claim,), _ = await store.claim("worker", start=True)
+    await store.settle([(*claim, Continued([(merge, 1.0)], {}, 0.1))])
+    (held,) = await store.append([(second, 0.0)], terms=terms)
+    assert held is first
+    ((continuation, attempt),), _ = await store.claim("worker", start=True)
+    assert continuation.id == merge.id
+    await store.settle([(continuation, attempt, Completion("done", 0.1))])
+    (held,) = await store.append([(second, 0.0)], terms=terms)
+    assert held is second
+
+
+async def test_observers_see_the_appended_events() -> None:
+    executor = Executor.of(Crawl, Fetch, Merge, queue="crawl")
+    seen: list[Transition] = []
+    executor.observe(seen.append)
+    async with executor:
+        await executor.run(Crawl(urls=("a",)))
+    appended = [step.event.class_name() for step in seen if step.before is None]
+    assert sorted(appended) == ["Crawl", "Fetch", "Merge"]
+
+
+async def test_an_event_without_an_executor_cannot_be_continued() -> None:
+    crawl = Crawl(urls=("a",))
+    await crawl.invoke()
+    assert crawl.execution.status is S.FAILED
+    assert "append" in str(crawl.execution.error)
+
+
+async def test_a_retried_attempt_may_be_continued(store: Store) -> None:
+    class Flaky(Crawl):
+        async def _invoke(self) -> Then[Merge]:
+            if current().attempt_number == 1:
+                raise ValueError("not yet")
+            return await super()._invoke()
+
+    async with Executor.of(Flaky, Fetch, Merge, store=store, queue="crawl") as executor:
+        flaky = await executor.append(
+            Flaky(urls=("a",)), retry=Retry(max_attempts=2, backoff=0.001)
+        )
+        assert await executor.result(flaky) == "<a>"
