@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 ERRORS = {
     "AccessError",
     "ConfigurationError",
+    "DependencyError",
     "EventCancelledError",
     "ExecutionError",
     "ExistsError",

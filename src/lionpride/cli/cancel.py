@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from ..stores.continuations import cancel_continuation
 from ..stores.contract import Cancelled
 from ..stores.record import Record
 from .durable import Commands, Shelf, add_command
@@ -30,7 +31,9 @@ def add(commands: Commands) -> None:
         cancel,
         summary="cancel events of a store",
         description=(
-            "Cancel pending events at once, and ask the workers of running events to cancel them."
+            "Cancel pending events at once, and ask the workers of running events to cancel them. "
+            "If another event continues an event, that event is cancelled, and the pending events "
+            "that were appended with it."
         ),
         epilog=(
             "exit status: 0 if every event is cancelled or its worker was asked, 1 if one had "
@@ -61,8 +64,9 @@ async def cancel(options: argparse.Namespace) -> int:
 
 
 async def _cancel(shelf: Shelf, record: Record) -> Cancelled:
-    (answer,) = await shelf.of(record.queue).cancel([record.id])
-    return answer
+    store = shelf.of(record.queue)
+    (answer,) = await store.cancel([record.id])
+    return await cancel_continuation(store, record.id) if answer is Cancelled.SETTLED else answer
 
 
 def _status(answers: Sequence[Cancelled]) -> int:

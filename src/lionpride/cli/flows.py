@@ -90,7 +90,7 @@ def _record(item: Any, queue: str | None) -> Record:
             "kind": kind,
             "status": execution.status.value,
             "priority": execution.priority,
-            "due": execution.due,
+            "due": None if execution.is_blocked else execution.due,
             **{name: getattr(execution, name) for name in COUNTERS},
             "key": None,
             "costs": {},

@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import IO
@@ -15,11 +15,12 @@ from uuid import UUID
 
 from ..core import EventStatus
 from ..drawing.text import one_line, plural
-from ..errors import ExistsError, LionprideError
+from ..errors import ExistsError, LionprideError, NotFoundError
 from ..stores.record import Record
 from .bundle import Bundle, open_bundle
 from .durable import Commands, Shelf, finish, told_counts
 from .grammar import add_store
+from .import_order import after_of, batches_of_children
 from .outputs import is_same_file
 from .place import Place, place_of
 from .streams import tell, warn
@@ -32,8 +33,8 @@ PAGE = 500  # events of a queue appended at a time: all of them or none
 DESCRIPTION = """\
 Import events into a store, with the order and the status that the file gives them. Events that
 were running are pending again. The whole file is checked before anything is imported. Then
-batches of 500 events of a queue are imported, each as a whole. After an interruption, --exist-ok
-imports the rest.
+batches of 500 events of a queue are imported, each as a whole; events that wait for parents come
+last, in one batch. After an interruption, --exist-ok imports the rest.
 """
 
 
@@ -113,11 +114,13 @@ class _Import:
             LionprideError: if a line is bad, or an event is known; nothing was appended then.
         """
         self._bundle.check()
+        parents = self._parents_elsewhere()
         try:
             if await self._place.is_made():
                 await self._shelf.__aenter__()
                 if not self._exist_ok:
                     await self._check_unknown()
+            await self._check_parents(parents)
             await self._take_all()
         finally:
             await self._shelf.close()
@@ -142,6 +145,34 @@ class _Import:
                     f"{self._place.name}: nothing was imported; --exist-ok skips such events"
                 )
 
+    def _parents_elsewhere(self) -> dict[UUID, UUID]:
+        """Return the parents of blocked events that the file does not have, each with a child."""
+        wanted: dict[UUID, UUID] = {}
+        for _, record in self._bundle.records():
+            after = after_of(record) if record.is_blocked else None
+            wanted |= {} if after is None else dict.fromkeys(after.parents, record.id)
+        for _, record in self._bundle.records() if wanted else ():
+            wanted.pop(record.id, None)
+        return wanted
+
+    async def _check_parents(self, parents: Mapping[UUID, UUID]) -> None:
+        """Check that the store has these parents.
+
+        Raises:
+            NotFoundError: if it does not have one; nothing was imported.
+        """
+        missing = set(parents)
+        for queue in self._shelf.queues if parents else ():
+            known = await self._shelf.of(queue).get(parents)
+            missing -= {record.id for record in known if record is not None}
+        for parent, child in parents.items():
+            if parent in missing:
+                raise NotFoundError(
+                    f"{parent}, a parent of {child}, is neither in the file nor in "
+                    f"{self._place.name}: nothing was imported; export the parents of blocked "
+                    "events as well"
+                )
+
     async def _known(self, records: Sequence[Record]) -> dict[UUID, str]:
         """In which queues those are that are known."""
         ids = [record.id for record in records]
@@ -154,13 +185,19 @@ class _Import:
 
     async def _take_all(self) -> None:
         waiting: dict[str, list[Record]] = {}
+        children: list[Record] = []  # a batch may have a child before its parents
         for _, record in self._bundle.records():
+            if after_of(record) is not None:
+                children.append(record)
+                continue
             batch = waiting.setdefault(record.queue, [])
             batch.append(record)
             if len(batch) == PAGE:
                 await self._take(record.queue, batch)
                 batch.clear()
         for queue, batch in waiting.items():
+            await self._take(queue, batch)
+        for queue, batch in batches_of_children(children):
             await self._take(queue, batch)
 
     async def _take(self, queue: str, batch: Sequence[Record]) -> None:

@@ -14,14 +14,14 @@ from ..core import EventStatus
 from ..drawing.text import duration, how_far, shorten
 from ..stores.inspector import EventFilter, Inspector
 from ..stores.record import Record
-from ..view.records import created_of, error_of, seconds_of
+from ..view.records import created_of, error_of, seconds_of, status_of
 from ..view.redact import hide_secrets, label_of
 from .durable import Commands, Shelf, add_command
 from .place import place_of
 from .records import listed
 from .streams import tell, warn
 from .table import json_line, show_table
-from .usage import count_from_zero, whole_number
+from .usage import UsageError, count_from_zero, whole_number
 
 __all__ = ["add"]
 
@@ -60,6 +60,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--status", choices=list(map(str, EventStatus)), help="only events with this status"
     )
+    parser.add_argument(
+        "--blocked", action="store_true", help="only pending events that wait for their parents"
+    )
     parser.add_argument("--kind", metavar="K", help="only events of this class, as module.Class")
     parser.add_argument(
         "--since",
@@ -94,9 +97,18 @@ def add(commands: Commands) -> None:
 
 
 async def ls(options: argparse.Namespace) -> int:
-    """List them."""
+    """List them.
+
+    Raises:
+        UsageError: if the events of another status are to be blocked.
+    """
+    if options.blocked and options.status not in (None, EventStatus.PENDING):
+        raise UsageError(
+            f"--blocked --status {options.status}: only pending events are blocked: leave --status "
+            "out"
+        )
     status = None if options.status is None else EventStatus(options.status)
-    what = EventFilter(status, options.kind, options.since, options.text)
+    what = EventFilter(status, options.kind, options.since, options.text, blocked=options.blocked)
     async with Shelf(place_of(options.store), options.queue) as shelf:
         queues = [shelf.of(queue).inspector for queue in shelf.queues]
         found, more = await _find(queues, what, options)
@@ -180,7 +192,7 @@ COLUMNS: Final = (
     Column("queue", lambda record, _: record.queue),
     Column("kind", lambda record, _: record.kind, always=True),
     Column("about", lambda record, _: shorten(label_of(record), 40)),
-    Column("status", lambda record, _: record.status.value, always=True),
+    Column("status", lambda record, _: status_of(record), always=True),
     Column("age", _age, right=True, always=True),
     Column("attempts", lambda record, _: str(record.attempt_number), right=True),
     Column("ran", _ran, right=True),

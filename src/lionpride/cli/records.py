@@ -31,7 +31,7 @@ def exported(record: Record) -> dict[str, Any]:
         "kind": record.kind,
         "status": record.status.value,
         "priority": record.priority,
-        "due": record.due,
+        "due": None if record.is_blocked else record.due,  # JSON has no infinity
         "ended": record.ended,
         **{name: getattr(record, name) for name in COUNTERS},
         "key": record.key,
@@ -42,7 +42,8 @@ def exported(record: Record) -> dict[str, Any]:
 
 def listed(record: Record) -> dict[str, Any]:
     """A record as an object for programs: plain JSON, with its arrival number."""
-    return {"number": record.number, **exported(record), "payload": plain_json(record.payload)}
+    data = {"number": record.number, **exported(record), "payload": plain_json(record.payload)}
+    return {**data, "blocked": record.is_blocked}
 
 
 def read_record(data: Mapping[str, Any], queue: str | None = None) -> Record:
@@ -68,6 +69,8 @@ def read_record(data: Mapping[str, Any], queue: str | None = None) -> Record:
     values |= {former: values.pop(name) for former, name in _FORMER.items()}
     if queue is not None:
         values["queue"] = queue
+    if values["due"] is None and _is_blocked(values["payload"]):
+        values["due"] = math.inf
     record = Record(number=0, **values)
     _check_payload(record)
     return record
@@ -95,6 +98,13 @@ def _read(name: str, data: Mapping[str, Any]) -> Any:
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
         given = shorten(one_line(repr(data[name])), 60)
         raise ValidationError(f"{name}: must be {_KINDS[name]}, not {given}") from error
+
+
+def _is_blocked(payload: Mapping[str, Any]) -> bool:
+    """Return True if a payload says that its event waits for its parents."""
+    state = payload.get("execution")
+    after = state.get("after") if isinstance(state, Mapping) else None
+    return isinstance(after, Mapping) and bool(after.get("blocked"))
 
 
 def _check_payload(record: Record) -> None:

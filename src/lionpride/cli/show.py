@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from ..drawing.text import duration, how_far, number, one_line
+from ..errors import NotFoundError
 from ..model.attempts import Attempt, attempts_of
+from ..stores.contract import Store
 from ..stores.record import Record
 from ..view.plain_json import plain_json
-from ..view.records import created_of, error_of, priority_of, seconds_of
+from ..view.records import created_of, due_of, error_of, priority_of, seconds_of
 from ..view.redact import HIDDEN_TEXT, STANDARD_ENTRIES, hidden_names, hide_secrets, redacted
 from .durable import Commands, Shelf, add_command
 from .find import ID_HELP, find_all
 from .place import place_of
 from .records import listed
+from .relatives import relatives_as_data, relatives_as_text
 from .streams import tell
 from .table import json_line, show_fields
 from .target import add_targets, load_targets
 
 __all__ = ["add"]
+
+Read: TypeAlias = Callable[[Store, Record], Coroutine[Any, Any, dict[str, Any]]]
 
 COUNTERS: Final = {
     "attempts": "attempt_number",
@@ -59,30 +64,40 @@ async def show(options: argparse.Namespace) -> int:
         load_targets(text)
     async with Shelf(place_of(options.store), options.queue) as shelf:
         found = await find_all(shelf, options.ids)
-    for i, record in enumerate(found):
+        read = relatives_as_data if options.json else relatives_as_text
+        relatives = [await _relatives(read, shelf, record) for record in found]
+    for i, (record, related) in enumerate(zip(found, relatives, strict=True)):
         if options.json:
             shown = record if options.reveal else hide_secrets(record)
-            tell(json_line(listed(shown) | _live(record)))
+            tell(json_line(listed(shown) | _live(record) | related))
         else:
             if i:
                 tell("\n")
-            show_fields(_fields(record, options.reveal))
+            show_fields(_fields(record, related, options.reveal))
     return 0
 
 
-def _fields(record: Record, reveal: bool) -> dict[str, str]:
+async def _relatives(read: Read, shelf: Shelf, record: Record) -> dict[str, Any]:
+    """Return parents and children of an event; nothing if it was removed meanwhile."""
+    try:
+        return await read(shelf.of(record.queue), record)
+    except NotFoundError:
+        return {}
+
+
+def _fields(record: Record, related: dict[str, str], reveal: bool) -> dict[str, str]:
     payload, state = record.payload, record.payload["execution"]
     fields = {
         "id": str(record.id),
         "number": str(record.number),
         "queue": record.queue,
         "kind": record.kind,
-        "status": record.status.value,
+        "status": _status(record),
         "priority": priority_of(record),
         "created": _time(created_of(payload)),
     }
-    if record.due is not None:
-        fields["due"] = _at(record.due)
+    if (due := due_of(record)) is not None:
+        fields["due"] = _at(due) + (", or later" if record.is_blocked else "")
     if expires := state.get("expires"):
         fields["expires"] = _at(expires)
     if unique := state.get("unique"):
@@ -102,7 +117,15 @@ def _fields(record: Record, reveal: bool) -> dict[str, str]:
         fields["failed"] = "\n".join(map(_attempt, attempts))
         if trace := attempts[-1].traceback:
             fields["traceback"] = trace
-    return fields | _own(record, reveal)
+    if (uid := record.continued_by) is not None:
+        fields["continued"] = f"by {uid}, which computes the result"
+    return fields | related | _own(record, reveal)
+
+
+def _status(record: Record) -> str:
+    """Return the status of an event, and that it is blocked."""
+    waits = ", blocked until its parents have finished" if record.is_blocked else ""
+    return f"{record.status.value}{waits}"
 
 
 def _own(record: Record, reveal: bool) -> dict[str, str]:
@@ -115,7 +138,7 @@ def _own(record: Record, reveal: bool) -> dict[str, str]:
     meta = {n: v for n, v in payload.get("metadata", {}).items() if not n.startswith("lion_")}
     if meta:
         fields["metadata"] = write(meta)
-    if "response" in payload["execution"]:
+    if "response" in payload["execution"] and record.continued_by is None:
         fields["response"] = write(payload["execution"]["response"])
     return fields
 
@@ -139,12 +162,14 @@ def _chunks(record: Record) -> int:
 
 
 def _live(record: Record) -> dict[str, Any]:
-    """Return the progress of a running attempt."""
+    """Return the progress of a running attempt, and what continues an event."""
     live: dict[str, Any] = {}
     if record.progress is not None:
         live["progress"] = record.progress._asdict()
     if record.chunks:
         live["chunks"] = record.chunks
+    if (uid := record.continued_by) is not None:
+        live["continued_by"] = str(uid)
     return live
 
 

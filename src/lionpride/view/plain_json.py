@@ -68,7 +68,9 @@ def _as_it_is(content: Any) -> Any:
 
 
 _PLAIN: Final[dict[str, Callable[[Any], Any]]] = {
-    **dict.fromkeys(("$bytes", "$bytearray", "$date", "$uuid", "$decimal", "$float"), _as_it_is),
+    **dict.fromkeys(
+        ("$bytes", "$bytearray", "$date", "$uuid", "$decimal", "$float", "$continued"), _as_it_is
+    ),
     **dict.fromkeys(("$secret", "$secretbytes"), _as_it_is),
     **dict.fromkeys(("$datetime", "$time"), _time),
     **dict.fromkeys(("$tuple", "$set", "$frozenset"), _items),

@@ -10,9 +10,20 @@ from ..core import EventStatus
 from ..drawing.text import shorten
 from ..errors import ValidationError
 from ..rules.state_machine import is_by_hand
+from ..stores.contract import Relative
 from ..stores.record import Record
 
-__all__ = ["FAILURE_STATUSES", "created_of", "error_of", "has_failed", "priority_of", "seconds_of"]
+__all__ = [
+    "FAILURE_STATUSES",
+    "condition_of",
+    "created_of",
+    "due_of",
+    "error_of",
+    "has_failed",
+    "priority_of",
+    "seconds_of",
+    "status_of",
+]
 
 FAILURE_STATUSES: Final = (EventStatus.FAILED, EventStatus.ABORTED, EventStatus.CANCELLED)
 """Final statuses of failures. CANCELLED is one unless the event was cancelled by hand."""
@@ -33,6 +44,26 @@ def created_of(payload: Mapping[str, Any]) -> datetime:
         problem = "is required and not there" if value is None else f"must be a time, got {value!r}"
         raise ValidationError(f"payload.created_at: {problem}") from error
     return made.replace(tzinfo=UTC) if made.tzinfo is None else made.astimezone(UTC)
+
+
+def status_of(record: Record) -> str:
+    """Return the status of an event as text; "blocked" if it waits for its parents."""
+    return "blocked" if record.is_blocked else record.status.value
+
+
+def due_of(record: Record) -> float | None:
+    """Return the earliest start of an event; of a blocked one, once its parents have finished."""
+    if not record.is_blocked:
+        return record.due
+    due = (record.payload["execution"].get("after") or {}).get("due")
+    return due if isinstance(due, (int, float)) else None
+
+
+def condition_of(one: Relative) -> str:
+    """Return the condition between a parent and a child, and whether it is met, as text."""
+    if one.is_met is None:
+        return f"has to have {one.when}" if one.when != "finished" else "has to have finished"
+    return f"{one.when}: {'met' if one.is_met else 'not met'}"
 
 
 def priority_of(record: Record) -> str:
