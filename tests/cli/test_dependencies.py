@@ -93,8 +93,8 @@ def test_show_has_the_parents_of_an_event_and_their_condition(kept, capsys):
     (first, second), book = crawl(kept)
     text = out(capsys, "show", kept, book)
     assert "pending, blocked until its parents have finished" in text
-    assert f"{first}  {Page.__module__}.Page  pending  has to have completed" in text
-    assert f"{second}  {Page.__module__}.Page  pending  has to have completed" in text
+    assert f"{first}  {Page.__module__}.Page  pending  must complete" in text
+    assert f"{second}  {Page.__module__}.Page  pending  must complete" in text
     assert "inf" not in text
     assert said(capsys, kept, first)["children"].startswith(f"{book}  ")
     finish(kept)

@@ -18,6 +18,7 @@ from lionpride import (
     Transition,
     current,
 )
+from lionpride.model.after import After
 from lionpride.model.continuation import ContinuedBy
 from lionpride.rules.state_machine import Completion, Continued
 from lionpride.stores.contract import Settled, Store
@@ -178,6 +179,29 @@ async def test_unique_holds_until_the_continuation_has_finished(store: Store) ->
     await store.settle([(continuation, attempt, Completion("done", 0.1))])
     (held,) = await store.append([(second, 0.0)], terms=terms)
     assert held is second
+
+
+async def test_cancel_reaches_the_continuation_and_events_appended_with_it(
+    store: Store,
+) -> None:
+    executor = executor_of(store)
+    old = await executor.append(Fetch(url="old"), priority=9.0)
+    crawl = await executor.append(Crawl(urls=("a", "b")), priority=0.0)
+    ((claimed, attempt),), _ = await store.claim("worker", start=True)
+    assert claimed.id == crawl.id
+    fetches, merge = [Fetch(url="a"), Fetch(url="b")], Merge()
+    parents = After((old.id, *(each.id for each in fetches)))
+    entries = [(each, 5.0) for each in (*fetches, merge)]
+    await store.settle([(claimed, attempt, Continued(entries, {merge.id: parents}, 0.5))])
+    assert await executor.cancel(crawl) is True
+    assert [each.status for each in (old, crawl, *fetches, merge)] == [
+        S.PENDING,
+        S.COMPLETED,
+        S.CANCELLED,
+        S.CANCELLED,
+        S.CANCELLED,
+    ]
+    assert await executor.cancel(crawl) is False
 
 
 async def test_observers_see_the_appended_events() -> None:

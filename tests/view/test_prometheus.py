@@ -121,6 +121,32 @@ async def test_the_oldest_waiting_time_ignores_scheduled_events(url: str | None)
         await executor.store.close()
 
 
+async def test_the_oldest_waiting_time_ignores_the_wait_for_parents(url: str | None) -> None:
+    executor = JobExecutor(store=url)
+    monitor = Monitor(executor)
+    prometheus = Prometheus(monitor)
+    name = "lionpride_oldest_waiting_seconds"
+    try:
+        created = executor.store.time() - 100
+        parent, child = Job(created_at=created + 99), Job(created_at=created)
+        await executor.append_many([parent, child], after={child: parent})
+        (age,) = values((await read(prometheus))[name], "queue").values()
+        assert age < 50  # that of the parent
+        async with executor:
+            await executor.result(parent)
+            await executor.pause()
+            await executor.append(again := Job(created_at=created), after=parent)
+            assert again.status == "pending"
+            (age,) = values((await read(prometheus))[name], "queue").values()
+            assert age < 50  # the child could start when the parent had finished
+            await executor.resume()
+            await executor.join()
+    finally:
+        prometheus.close()
+        await monitor.close()
+        await executor.store.close()
+
+
 async def test_metrics_contain_usage_and_amount_of_limits(url: str | None) -> None:
     hold = Hold()
     executor = JobExecutor({"limits": [Limit("requests", 10, per=60)]}, store=url)

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from web.asgi import client
 from web.kit import Job, JobExecutor
@@ -42,6 +43,23 @@ async def test_healthz_is_503_if_events_wait_and_no_worker_runs() -> None:
     await executor.pause()
     assert shown.idle_for(1, 1900.0) == 0.0
     await shown.close()
+
+
+async def test_healthz_is_200_if_all_pending_events_are_scheduled_or_blocked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lionpride.web.context.MAX_IDLE", -1.0)
+    executor = JobExecutor()
+    await executor.start()  # no worker runs
+    later = await executor.append(Job(), delay=1000)
+    await executor.append(Job(created_at=executor.store.time() - 100), after=later)
+    async with client(web.app(executor)) as http:
+        answers = [await http.get("/healthz") for _ in range(3)]
+        assert {answer.status_code for answer in answers} == {200}
+        await executor.append(Job(created_at=executor.store.time() - 100))
+        answers = [await http.get("/healthz") for _ in range(3)]
+        assert answers[-1].status_code == 503
+    await executor.stop()
 
 
 async def test_metrics_are_served_for_prometheus(tmp_path: Path) -> None:

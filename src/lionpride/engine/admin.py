@@ -14,6 +14,7 @@ from ..model.element import as_id
 from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from ..model.progress import Live
+from ..stores.continuations import cancel_continuation
 from ..stores.contract import Cancelled, Named, Relative, Store, not_here
 from ..stores.record import Record
 from ..stores.states import Events
@@ -84,6 +85,8 @@ class Admin:
         (answer,) = await self._store.cancel((held,))
         if answer is Cancelled.DONE:
             self._notify(held, _PENDING, EventStatus.CANCELLED)
+        elif answer is Cancelled.SETTLED:
+            answer = await cancel_continuation(self._store, held.id)
         return answer is not Cancelled.SETTLED
 
     async def retry(self, event: Event | IdLike) -> Event:

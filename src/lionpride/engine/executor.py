@@ -711,6 +711,9 @@ class Executor:
     async def cancel(self, event: Event | IdLike) -> bool:
         """Cancel an event: a pending one at once, a running one at its next ``await``.
 
+        If another event continues it, that one is cancelled, and the pending events that were
+        appended with it.
+
         Returns:
             True if the event had not finished. It finishes then: no further attempt follows, unless
             ``retry`` is called.

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from heapq import heapify, heapreplace
 from time import monotonic
 from typing import Final, TypeAlias
 
 from ..core import EventStatus
+from ..errors import NotFoundError
 from ..stores.contract import Store
+from ..stores.record import Record
 from .executor_metrics import ExecutorMetrics, Histogram
 from .monitor import Monitor
 from .records import created_of
 
-__all__ = ["CONTENT_TYPE", "Prometheus"]
+__all__ = ["CONTENT_TYPE", "Prometheus", "oldest_waiting"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -25,6 +29,9 @@ _PAGE_SIZE: Final = 100
 
 _MAX_PAGES: Final = 20
 """Maximum number of pages, if the first events are not due yet."""
+
+_MAX_CHILDREN: Final = 20
+"""Maximum number of events whose parents are read in that search."""
 
 _CACHE_SECONDS: Final = 1.0
 """Seconds for which the public answer is cached."""
@@ -143,19 +150,42 @@ def _of_executor(metrics: ExecutorMetrics, queue: str) -> Iterator[list[str]]:
 async def oldest_waiting(store: Store) -> float:
     """Return for how many seconds the oldest due event has waited; 0.0 if none is due.
 
-    It is measured from the creation or from ``due``. If very many events are scheduled, only the
-    first ones are read.
+    It is measured from the creation, from ``due``, or from the last ending of the first parents.
+    If very many events are scheduled or blocked, only the first ones are read.
     """
-    now, after, oldest = store.time(), 0, 0.0
+    now, after = store.time(), 0
     for _ in range(_MAX_PAGES):
         page = await store.list_records(EventStatus.PENDING, after=after, limit=_PAGE_SIZE)
-        for record in page:
-            since = max(created_of(record.payload).timestamp(), record.due or 0.0)
-            oldest = max(oldest, now - since)
-        if oldest or len(page) < _PAGE_SIZE:
+        waits = [
+            (max(created_of(record.payload).timestamp(), record.due or 0.0), record.number, record)
+            for record in page
+        ]
+        due = [wait for wait in waits if wait[0] < now]
+        if due:
+            return max(0.0, now - await _earliest(store, due))
+        if len(page) < _PAGE_SIZE:
             break
         after = page[-1].number
-    return max(0.0, oldest)
+    return 0.0
+
+
+async def _earliest(store: Store, waits: list[tuple[float, int, Record]]) -> float:
+    """Return the time from which the first event could have started.
+
+    Args:
+        store: The store.
+        waits: The times without regard to parents, with the number and the record of the event.
+    """
+    heapify(waits)
+    known = set[int]()
+    while len(known) < _MAX_CHILDREN and waits[0][1] not in known:
+        since, number, record = waits[0]
+        known.add(number)
+        with suppress(NotFoundError):  # it was removed meanwhile
+            parents = await store.parents(record.id, limit=_PAGE_SIZE)
+            since = max([since, *(each.record.ended or 0.0 for each in parents)])
+        heapreplace(waits, (since, number, record))
+    return waits[0][0]
 
 
 # -- the format ------------------------------------------------------------------------------

@@ -46,6 +46,13 @@ def created_of(payload: Mapping[str, Any]) -> datetime:
     return made.replace(tzinfo=UTC) if made.tzinfo is None else made.astimezone(UTC)
 
 
+_REQUIRED: Final = {
+    "completed": "must complete",
+    "failed": "must fail",
+    "finished": "must finish",
+}
+
+
 def status_of(record: Record) -> str:
     """Return the status of an event as text; "blocked" if it waits for its parents."""
     return "blocked" if record.is_blocked else record.status.value
@@ -62,7 +69,7 @@ def due_of(record: Record) -> float | None:
 def condition_of(one: Relative) -> str:
     """Return the condition between a parent and a child, and whether it is met, as text."""
     if one.is_met is None:
-        return f"has to have {one.when}" if one.when != "finished" else "has to have finished"
+        return _REQUIRED[one.when]
     return f"{one.when}: {'met' if one.is_met else 'not met'}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 from time import time
 from typing import Any, Final
 
@@ -13,12 +14,14 @@ from ..drawing.chart import Bar, Span
 from ..drawing.plots import bars_in_lanes
 from ..drawing.svg import Axis
 from ..drawing.text import duration
+from ..errors import NotFoundError
 from ..model.attempts import attempts_of
 from ..model.serialization.codec import encode
 from ..stores.record import Record
-from ..view.records import created_of, error_of, priority_of, seconds_of
-from ..view.redact import fields_of, readable_json
+from ..view.records import condition_of, created_of, due_of, error_of, priority_of, seconds_of
+from ..view.redact import fields_of, readable_json, summary_of
 from .context import PageContext
+from .query_params import arrival
 from .render import clock
 
 __all__ = ["details_of"]
@@ -27,8 +30,20 @@ MAX_CHUNKS: Final = 500
 """Maximum number of chunks that are shown: the last ones."""
 
 
-async def details_of(context: PageContext, record: Record) -> dict[str, Any]:
-    """Return the values for the template."""
+MAX_RELATIVES: Final = 20
+"""Number of parents and of children on a page."""
+
+
+async def details_of(
+    context: PageContext, record: Record, query: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the values for the template.
+
+    Args:
+        context: The context of the page.
+        record: The event.
+        query: The query of the URL, with the positions in the lists of parents and children.
+    """
     state = record.payload["execution"]
     since, worker = await _running_attempt(context, record)
     metadata = record.payload.get("metadata") or {}
@@ -55,12 +70,43 @@ async def details_of(context: PageContext, record: Record) -> dict[str, Any]:
         "attempts": attempts,
         "fields": fields_of(record),
         "metadata": {k: readable_json(v) for k, v in metadata.items() if not k.startswith("lion_")},
-        "has_response": "response" in state and not record.payload.get("streaming"),
+        "due": due_of(record),
+        "parents": await _relatives(context, record, "parents", query),
+        "children": await _relatives(context, record, "children", query),
+        "condition_of": condition_of,
+        "error_of": error_of,
+        "summary_of": summary_of,
+        "has_response": _has_response(record),
         "response": readable_json(state.get("response")),
         "first_chunk": first,
         "chunks": chunks,
         "why": await context.monitor.why(record) if record.status is EventStatus.PENDING else None,
         "picture": _timeline(record, created, started, attempts),
+    }
+
+
+def _has_response(record: Record) -> bool:
+    """Return True if the event has a response of its own, other than chunks."""
+    is_there = "response" in record.payload["execution"] and record.continued_by is None
+    return is_there and not record.payload.get("streaming")
+
+
+async def _relatives(
+    context: PageContext, record: Record, name: str, query: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a page of parents or children, and the queries of the first and the next page."""
+    first, store = arrival(query.get(name)) or 0, context.monitor.store(record.queue)
+    read = store.parents if name == "parents" else store.children
+    try:
+        found = await read(record.id, first=first, limit=MAX_RELATIVES + 1)
+    except NotFoundError:  # it was removed meanwhile
+        found = []
+    more = found[MAX_RELATIVES:]
+    return {
+        "name": name,
+        "rows": found[:MAX_RELATIVES],
+        "earlier": {} if first else None,
+        "later": {name: str(more[0].place)} if more else None,
     }
 
 

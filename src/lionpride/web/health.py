@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from time import monotonic
 from typing import Final
 
@@ -11,9 +12,9 @@ from starlette.responses import Response
 
 from ..core import EventStatus
 from ..errors import LionprideError
-from ..view.prometheus import CONTENT_TYPE
+from ..view.prometheus import CONTENT_TYPE, oldest_waiting
 from .access import LOOK
-from .context import context_of
+from .context import PageContext, context_of
 from .render import plain
 
 __all__ = ["healthz", "metrics"]
@@ -27,16 +28,24 @@ async def healthz(request: Request) -> Response:
     try:
         async with asyncio.timeout(STORE_TIMEOUT):
             counts = await context.monitor.counts()
+            waiting = sum(each[EventStatus.PENDING] for each in counts.values())
+            seconds = context.idle_for(waiting, monotonic())
+            if seconds and not await _is_any_due(context, counts):
+                seconds = 0.0
     except (LionprideError, OSError, TimeoutError) as error:
         return await _unavailable(request, error)
-    waiting = sum(each[EventStatus.PENDING] for each in counts.values())
-    if seconds := context.idle_for(waiting, monotonic()):
+    if seconds:
         return plain(
             f"{waiting} events are pending, and no worker has run any of them for "
             f"{seconds:.0f} s\n",
             503,
         )
     return plain("ok\n")
+
+
+async def _is_any_due(context: PageContext, queues: Iterable[str]) -> bool:
+    """Return True if a pending event could start: it is neither scheduled nor blocked."""
+    return any([await oldest_waiting(context.monitor.store(queue)) for queue in queues])
 
 
 async def metrics(request: Request) -> Response:

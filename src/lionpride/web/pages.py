@@ -175,7 +175,7 @@ async def event(request: Request) -> Response:
     if record is None:
         shown: dict[str, Any] = {"given": request.path_params["id"]}
         return await page(request, context, "missing.html", shown, view="events", status=404)
-    shown = await details_of(context, record)
+    shown = await details_of(context, record, request.query_params)
     shown |= {
         "possible_actions": possible_actions(record),
         "done": notice(request.query_params.get("done", "")),

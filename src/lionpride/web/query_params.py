@@ -14,9 +14,12 @@ from ..core import EventStatus
 from ..drawing.text import plural
 from ..stores.inspector import EventFilter
 
-__all__ = ["CREATED_WITHIN", "ListFilter", "arrival", "link", "notice", "number"]
+__all__ = ["BLOCKED", "CREATED_WITHIN", "ListFilter", "arrival", "link", "notice", "number"]
 
 _NOTICE: Final = re.compile(r"(retry|cancel)-([0-9]{1,12})")
+
+BLOCKED: Final = "blocked"
+"""The word for pending events that wait for their parents, in place of a status."""
 
 CREATED_WITHIN: Final = {"15m": 900, "1h": 3600, "24h": 86400, "7d": 604800}
 """Time ranges for the creation of events: words of the URL, and seconds."""
@@ -27,6 +30,7 @@ class ListFilter:
     """Filters of the list, as its URL has them.
 
     Attributes:
+        blocked: True for pending events that wait for their parents; ``status=blocked`` in a URL.
         before, after: The position in the list, as arrival numbers.
     """
 
@@ -35,6 +39,7 @@ class ListFilter:
     kind: str | None = None
     since: str = ""
     text: str = ""
+    blocked: bool = False
     before: int | None = None
     after: int | None = None
 
@@ -45,10 +50,11 @@ class ListFilter:
         since = str(query.get("since") or "")
         return cls(
             queue=str(query.get("queue") or "") or None,
-            status=EventStatus(status) if status in EventStatus.allowed() else None,
+            status=_status(status),
             kind=str(query.get("kind") or "").strip() or None,
             since=since if since in CREATED_WITHIN else "",
             text=str(query.get("q") or "").strip()[:200],
+            blocked=status == BLOCKED,
             before=arrival(query.get("before")),
             after=arrival(query.get("after")),
         )
@@ -57,19 +63,24 @@ class ListFilter:
     def event_filter(self) -> EventFilter:
         """The filters for a store."""
         since = time() - CREATED_WITHIN[self.since] if self.since else None
-        return EventFilter(self.status, self.kind, since, self.text)
+        return EventFilter(self.status, self.kind, since, self.text, blocked=self.blocked)
 
     @property
     def has_filters(self) -> bool:
         """True if a filter is set."""
         return bool(self.queue or self.status or self.kind or self.since or self.text)
 
+    @property
+    def status_text(self) -> str:
+        """The status as the URL has it; empty without one."""
+        return BLOCKED if self.blocked else self.status.value if self.status else ""
+
     def query(self, **changes: Any) -> dict[str, str]:
         """Return the filters as a query, with the position in the list only if it is changed."""
         new = replace(self, **{"before": None, "after": None, **changes})
         found = {
             "queue": new.queue,
-            "status": new.status and new.status.value,
+            "status": new.status_text,
             "kind": new.kind,
             "since": new.since,
             "q": new.text,
@@ -81,13 +92,19 @@ class ListFilter:
     def words(self) -> str:
         """Return the filters in words."""
         parts = [
-            self.status.value if self.status else "",
+            self.status_text,
             f"of {self.kind}" if self.kind else "",
             f"in queue {self.queue}" if self.queue else "",
             f"created in the last {self.since}" if self.since else "",
             f"matching “{self.text}”" if self.text else "",
         ]
         return ", ".join(filter(None, parts))
+
+
+def _status(text: str) -> EventStatus | None:
+    if text == BLOCKED:
+        return EventStatus.PENDING
+    return EventStatus(text) if text in EventStatus.allowed() else None
 
 
 def notice(text: str) -> str:

@@ -15,7 +15,7 @@ from ..core import EventStatus
 from ..drawing.text import duration, how_far, plural, rate, shorten, wait
 from .access import HEADERS
 from .context import PageContext
-from .query_params import link
+from .query_params import BLOCKED, link
 
 __all__ = ["clock", "page", "plain"]
 
@@ -76,7 +76,12 @@ def _environment() -> Environment:
         "stamp": stamp,
         "wait": wait,
     }
-    found.globals |= {"flush": FLUSH, "statuses": list(EventStatus), "views": VIEWS}
+    found.globals |= {
+        "flush": FLUSH,
+        "statuses": list(EventStatus),
+        "status_words": [*(each.value for each in EventStatus), BLOCKED],
+        "views": VIEWS,
+    }
     return found
 
 
