@@ -51,6 +51,7 @@ NAMES = ERRORS | {
     "Progress",
     "Progression",
     "Retry",
+    "Then",
     "Transition",
     "Unset",
     "current",
