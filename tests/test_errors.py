@@ -16,6 +16,7 @@ from lionpride.core import Skip
 from lionpride.errors import (
     AccessError,
     ConfigurationError,
+    DependencyError,
     EventCancelledError,
     ExecutionError,
     ExistsError,
@@ -34,6 +35,7 @@ from lionpride.errors import (
 STANDS_FOR: dict[type[LionprideError], type[BaseException]] = {
     AccessError: PermissionError,
     ConfigurationError: ValueError,
+    DependencyError: EventCancelledError,
     EventCancelledError: Exception,
     ExecutionError: RuntimeError,
     ExistsError: ValueError,
@@ -50,6 +52,7 @@ STANDS_FOR: dict[type[LionprideError], type[BaseException]] = {
 }
 
 RETRYABLE = {
+    DependencyError,
     EventCancelledError,
     ExecutionError,
     LionprideError,
