@@ -1,10 +1,9 @@
 """Continuations through an executor: events that return ``Then``."""
 
-import time
 from typing import Any
 
 import pytest
-from stores.makers import STORES
+from engine.crawling import Fetch, Merge
 
 from lionpride import (
     DependencyError,
@@ -25,26 +24,6 @@ from lionpride.stores.contract import Settled, Store
 from lionpride.stores.terms import Terms
 
 S = EventStatus
-KINDS = ["memory", "sqlite", "postgres"]
-
-
-class Fetch(Event):
-    """A page."""
-
-    url: str = ""
-    fails: bool = False
-
-    async def _invoke(self) -> str:
-        if self.fails:
-            raise ValueError(self.url)
-        return f"<{self.url}>"
-
-
-class Merge(Event):
-    """The texts of its parents."""
-
-    async def _invoke(self) -> str:
-        return "".join([page.response async for page in current().parents()])
 
 
 class Crawl(Event):
@@ -54,7 +33,9 @@ class Crawl(Event):
     fails: str = ""
 
     async def _invoke(self) -> Then[Merge]:
-        return Then(Merge(), after=[Fetch(url=u, fails=u == self.fails) for u in self.urls])
+        return Then(
+            Merge(), after=[Fetch(url=u, fails=u if u == self.fails else "") for u in self.urls]
+        )
 
 
 class Count(Event):
@@ -84,13 +65,6 @@ class Odd(Event):
 
 class Strange(Event):
     """An event that the executor does not take."""
-
-
-@pytest.fixture(params=KINDS)
-def store(request: pytest.FixtureRequest, opened: list[Store]) -> Store:
-    """An empty store, which is closed at the end of the test."""
-    opened.append(STORES[request.param](time.time))
-    return opened[0]
 
 
 def executor_of(store: Store) -> Any:

@@ -1,13 +1,12 @@
 """Dependencies through an executor: fan-in, continuations, and what is refused."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 import pytest
-from stores.makers import STORES
+from engine.crawling import Fetch, Merge, fetches
 
 from lionpride import (
     DependencyError,
@@ -17,7 +16,6 @@ from lionpride import (
     NotFoundError,
     OperationError,
     QueueFullError,
-    Skip,
     Transition,
     ValidationError,
     current,
@@ -30,31 +28,6 @@ from lionpride.testing.faults import Faults, fail, lose
 
 S = EventStatus
 
-KINDS = ["memory", "sqlite", "postgres"]
-"""The stores that have dependencies."""
-
-
-class Fetch(Event):
-    """A page. ``fails`` is the class of the error that it raises."""
-
-    url: str = ""
-    fails: str = ""
-
-    async def _invoke(self) -> str:
-        await asyncio.sleep(0)
-        if self.fails == "skip":
-            raise Skip("nothing new")
-        if self.fails:
-            raise ValueError(self.fails)
-        return f"<{self.url}>"
-
-
-class Merge(Event):
-    """The texts of its parents, in their order."""
-
-    async def _invoke(self) -> str:
-        return "".join([page.response async for page in current().parents()])
-
 
 class Alarm(Event):
     """Counts that it ran."""
@@ -66,19 +39,8 @@ class Alarm(Event):
         return len(self.ran)
 
 
-@pytest.fixture(params=KINDS)
-def store(request: pytest.FixtureRequest, opened: list[Store]) -> Store:
-    """An empty store, which is closed at the end of the test."""
-    opened.append(STORES[request.param](time.time))
-    return opened[0]
-
-
 def crawl(store: Store | None = None, **how: Any) -> Executor:
     return Executor.of(Fetch, Merge, Alarm, store=store, queue=how.pop("queue", "crawl"), **how)
-
-
-def fetches(n: int) -> list[Fetch]:
-    return [Fetch(url=str(number)) for number in range(n)]
 
 
 # -- use -------------------------------------------------------------------------------------------

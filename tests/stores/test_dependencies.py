@@ -20,7 +20,7 @@ from stores.asking import (
     record,
     settle,
 )
-from stores.makers import STORES, Clock, Job
+from stores.makers import Clock, Job
 
 from lionpride.errors import (
     ExecutionError,
@@ -47,21 +47,6 @@ from lionpride.stores.listeners import Signal
 from lionpride.stores.terms import Terms
 
 S = EventStatus
-
-KINDS = ["memory", "sqlite", "postgres"]
-"""The stores that have dependencies."""
-
-
-@pytest.fixture(params=KINDS)
-def make(request: pytest.FixtureRequest, clock: Clock, opened: list[Store]) -> Callable[[], Store]:
-    """Makes one more empty store of the same kind."""
-
-    def make() -> Store:
-        store = STORES[request.param](clock)
-        opened.append(store)
-        return store
-
-    return make
 
 
 # -- helpers ---------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ..engine.event_lookup import relatives
 from ..stores.contract import Relative, Store
 from ..stores.record import Record
 from ..view.records import condition_of, status_of
@@ -15,8 +16,6 @@ SHOWN: Final = 5
 
 COUNTED: Final = 1_000
 """Maximum number of relatives that are read to count them."""
-
-_PAGE: Final = 500
 
 
 async def relatives_as_text(store: Store, record: Record) -> dict[str, str]:
@@ -40,18 +39,9 @@ def _lines(found: list[Relative]) -> list[str]:
 async def relatives_as_data(store: Store, record: Record) -> dict[str, Any]:
     """Return all parents and all children of an event for programs."""
     return {
-        "parents": [_data(each) for each in await _all(store.parents, record)],
-        "children": [_data(each) for each in await _all(store.children, record)],
+        "parents": [_data(each) async for each in relatives(store.parents, record.id)],
+        "children": [_data(each) async for each in relatives(store.children, record.id)],
     }
-
-
-async def _all(read: Any, record: Record) -> list[Relative]:
-    found: list[Relative] = []
-    first = 0
-    while page := await read(record.id, first=first, limit=_PAGE):
-        found += page
-        first = page[-1].place + 1
-    return found
 
 
 def _data(one: Relative) -> dict[str, Any]:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable
-from typing import Final, Protocol
+from collections.abc import AsyncGenerator
+from typing import Final
 from uuid import UUID
 
 from ..model.collections.container import IdLike
 from ..model.element import as_id
 from ..model.event_data import EventData
-from ..stores.contract import Named, Relative, Store, not_here
+from ..stores.contract import Relative, Store, not_here
+from ..stores.relatives import ReadPage, relative_pages
 from .event import Event
 
 __all__ = ("find_event", "is_known", "parent_events", "relatives")
 
-_PAGE: Final = 500
-"""Parents or children that are read from the store at once."""
-
 _EVENTS: Final = 100
-"""The same for parents as events: the event loop waits while they are made."""
+"""Number of parents that are read at once: the event loop waits while the events are made."""
 
 
 async def find_event(store: Store, event: Event | IdLike) -> Event:
@@ -37,14 +35,8 @@ async def find_event(store: Store, event: Event | IdLike) -> Event:
     return found
 
 
-class _ReadPage(Protocol):
-    """``Store.parents`` or ``Store.children``."""
-
-    def __call__(self, event: Named, *, first: int, limit: int) -> Awaitable[list[Relative]]: ...
-
-
-async def relatives(read: _ReadPage, uid: UUID) -> AsyncGenerator[Relative, None]:
-    """Yield the parents or the children of an event, read in pages.
+async def relatives(read: ReadPage, uid: UUID) -> AsyncGenerator[Relative, None]:
+    """Yield the parents or the children of an event.
 
     Args:
         read: ``parents`` or ``children`` of the store.
@@ -53,13 +45,9 @@ async def relatives(read: _ReadPage, uid: UUID) -> AsyncGenerator[Relative, None
     Raises:
         NotFoundError: if the event is unknown.
     """
-    first = 0
-    while page := await read(uid, first=first, limit=_PAGE):
+    async for page in relative_pages(read, uid):
         for each in page:
             yield each
-        if len(page) < _PAGE:
-            return
-        first = page[-1].place + 1
 
 
 async def parent_events(store: Store, uid: UUID) -> AsyncGenerator[Event, None]:

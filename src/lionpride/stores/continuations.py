@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Final
 from uuid import UUID
 
 from ..errors import NotFoundError
 from ..model.execution import EventStatus
 from .contract import Cancelled, Store
 from .record import Record
+from .relatives import relative_pages
 
 __all__ = ("cancel_continuation",)
-
-_PAGE: Final = 500
 
 
 async def cancel_continuation(store: Store, uid: UUID) -> Cancelled:
@@ -46,28 +44,18 @@ async def cancel_continuation(store: Store, uid: UUID) -> Cancelled:
 
 async def _cancel_parents(store: Store, event: Record, continued: Record) -> None:
     """Cancel the pending parents of a continuation that have arrived after the first event."""
-    first = 0
-    while page := await _parents(store, event.id, first):
-        first = page[-1][0] + 1
-        await _cancel(
-            store,
-            [
-                record.id
-                for _, record in page
-                if record.status is EventStatus.PENDING
-                and record.queue == continued.queue
-                and record.number > continued.number
-            ],
-        )
-
-
-async def _parents(store: Store, uid: UUID, first: int) -> list[tuple[int, Record]]:
-    """Return a page of the parents of an event with their places; nothing if it was removed."""
-    try:
-        found = await store.parents(uid, first=first, limit=_PAGE)
-    except NotFoundError:
-        return []
-    return [(each.place, each.record) for each in found]
+    with suppress(NotFoundError):  # it may be removed meanwhile
+        async for page in relative_pages(store.parents, event.id):
+            await _cancel(
+                store,
+                [
+                    record.id
+                    for _, record, *_ in page
+                    if record.status is EventStatus.PENDING
+                    and record.queue == continued.queue
+                    and record.number > continued.number
+                ],
+            )
 
 
 async def _cancel(store: Store, ids: list[UUID]) -> Cancelled:

@@ -12,7 +12,7 @@ from ..sql.backend import QueueState
 from ..sql.claiming import ClaimRequest, ClaimResult
 from ..sql.limits import Reservations
 from ..sql.operations import Expired
-from ..sql.rows import NEW_STATE, STATE, FirstClaimRow, FixedColumns, ReadyColumns
+from ..sql.rows import NEW_STATE, NOT_BLOCKED, STATE, FirstClaimRow, FixedColumns, ReadyColumns
 from .session import TableConnection
 
 __all__ = ("AFTER", "Claim", "Leased")
@@ -71,7 +71,7 @@ WITH state AS MATERIALIZED (
         paused_until <= now AND coalesce(due > now, true) AS is_open
     FROM (
         SELECT t.now, q.paused_until,
-            (SELECT due FROM {{ready}} WHERE queue = $2 AND due > 0 AND due < 1e300
+            (SELECT due FROM {{ready}} WHERE queue = $2 AND due > 0 AND {NOT_BLOCKED}
              ORDER BY due LIMIT 1) AS due,
             (SELECT expires FROM {{ready}} WHERE queue = $2 AND expires IS NOT NULL
              ORDER BY expires LIMIT 1) AS expires

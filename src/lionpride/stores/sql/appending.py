@@ -15,10 +15,8 @@ from ..terms import Terms
 from .backend import FinishedRow, ReadyRow
 from .codec import split_rows
 from .dependencies import (
-    ChildRow,
     blocked,
     insert_dependencies,
-    is_finished,
     last_of,
     locate_parents,
     parents_outside,
@@ -255,12 +253,7 @@ async def append(
         inserted += await tx.insert_events(rows)
         await pause()
     if after:
-        by_id = dict(zip(new, inserted, strict=True))
-        numbers_of_all = by_id | parents
-        children = [ChildRow.of(by_id[uid], new[uid], one) for uid, one in after.items()]
-        named = {numbers_of_all[uid.bytes] for one in after.values() for uid in one.parents}
-        ended = {by_id[uid] for uid, row in new.items() if is_finished(row)} | {*parents.values()}
-        await insert_dependencies(tx, children, numbers_of_all, sorted(ended & named))
+        await insert_dependencies(tx, new, after, parents | dict(zip(new, inserted, strict=True)))
     if len(inserted) == len(request.rows):
         return Appended(inserted)
     numbers |= zip(new, inserted, strict=True)

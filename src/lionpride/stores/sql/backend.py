@@ -17,12 +17,16 @@ Rules for operations:
 
 Lock order, the same in every operation:
 
-1. names (``lock``): limit accounts, sorted; or the unique key of an append, then its queue limit;
+1. names (``lock``): of a claim its limit accounts, sorted; of an append its unique key, then its
+   queue limit; of ``resolve`` the dependencies of its queue;
 2. the row of the queue;
-3. rows of ``event``, by number: it orders all operations on the same events;
-4. rows of ``ready``, then ``lease``, then ``finished``, each by number;
-5. limit usage, by account and time;
-6. counters of the queue, once, before the commit.
+3. rows of ``event``, by number: it orders all operations on the same events. ``resolve`` locks
+   parents;
+4. rows of ``ready``, then ``lease``, then ``finished``, each by number. ``resolve`` locks parents
+   first, and children after their rows in ``dependency`` and ``child``;
+5. rows of ``dependency``, ``child`` and ``parent_change``;
+6. limit usage, by account and time;
+7. counters of the queue, once, before the commit.
 
 The hot statements claim and complete skip locked rows or lock leases in order of number. If two
 transactions wait for each other nevertheless, PostgreSQL ends one of them, and it is repeated.

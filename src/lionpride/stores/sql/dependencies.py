@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from ...errors import DependencyError, NotFoundError, OperationError
@@ -20,44 +20,20 @@ if TYPE_CHECKING:
     from .backend import Transaction
 
 __all__ = (
-    "ChildRow",
     "blocked",
     "check_no_children",
     "children_of_given",
     "continuations",
     "continue_event",
+    "count_met",
     "delete_edges",
     "insert_dependencies",
-    "is_finished",
     "last_of",
     "locate_parents",
     "note_retried",
     "parents_outside",
     "unknown_parent",
 )
-
-
-class ChildRow(NamedTuple):
-    """A child that is appended.
-
-    Attributes:
-        number: Its number.
-        due: Its earliest start once it is released; 0.0 for at once.
-        after: Its parents.
-        cause: The id of the parent for which it was cancelled; None if it was not.
-    """
-
-    number: int
-    due: float
-    after: After
-    cause: UUID | None
-
-    @classmethod
-    def of(cls, number: int, row: AppendRow, after: After) -> ChildRow:
-        """Return the child of a row to append."""
-        assert isinstance(row, EventRow), "an append with parents has whole rows"
-        due = row.due if after.due is None else after.due
-        return cls(number, 0.0 if due == inf else due, after, _cause_of(row))
 
 
 _PIECE: Final = 5_000
@@ -110,7 +86,10 @@ WHERE d.met = false AND c.cancelled_by IS NOT NULL
 _DELETE_EDGES: Final = """
 DELETE FROM {dependency} WHERE parent {in_1} RETURNING child, met
 """
-_COUNT_DOWN: Final = "UPDATE {child} SET missing = missing - $2 WHERE number = $1"
+_COUNT_MET: Final = """
+UPDATE {child} SET missing = missing - CAST(e.value ->> 1 AS integer)
+FROM {json_rows} WHERE number = CAST(e.value ->> 0 AS bigint) RETURNING number, missing
+"""
 _DELETE_CHILDREN: Final = (
     "DELETE FROM {dependency} WHERE child {in_1}",
     "DELETE FROM {child} WHERE number {in_1}",
@@ -157,37 +136,63 @@ def unknown_parent(uid: UUID, container: str) -> NotFoundError:
 
 async def insert_dependencies(
     tx: Transaction,
-    children: Sequence[ChildRow],
+    new: Mapping[bytes, AppendRow],
+    after: Mapping[bytes, After],
     numbers: Mapping[bytes, int],
-    ended: Iterable[int],
 ) -> None:
     """Insert the edges of new children.
 
     Round trips on PostgreSQL: 3.
 
     Args:
-        tx: The transaction, which has inserted the children.
-        children: The children.
-        numbers: The numbers of all their parents, by id.
-        ended: The numbers of the parents that may have finished.
+        tx: The transaction, which has inserted the events.
+        new: The new events, by id.
+        after: The parents of some of them, by the id of the child.
+        numbers: The numbers of the new events and of all parents, by id.
     """
-    edges, rows = list[tuple[Any, ...]](), list[tuple[Any, ...]]()
-    for child in children:
-        for place, uid in enumerate(child.after.parents):
+    edges, children = list[tuple[Any, ...]](), list[tuple[Any, ...]]()
+    finished = set[int]()  # or may have finished
+    for child, one in after.items():
+        row, number = new[child], numbers[child]
+        assert isinstance(row, EventRow), "an append with parents has whole rows"
+        for place, uid in enumerate(one.parents):
             parent = numbers[uid.bytes]
-            edges.append((parent, child.number, place, child.after.when))
-        cause = None if child.cause is None else numbers.get(child.cause.bytes)
-        rows.append((child.number, child.due, len(child.after.parents), cause))
-    changes = [(parent,) for parent in ended]
+            edges.append((parent, number, place, one.when))
+            if uid.bytes not in new or _is_finished(new[uid.bytes]):
+                finished.add(parent)
+        due = row.due if one.due is None else one.due
+        cause = numbers.get(_cause_of(row))
+        children.append((number, 0.0 if due == inf else due, len(one.parents), cause))
+    changes = [(parent,) for parent in sorted(finished)]
     for statement, values in (
         (_INSERT_EDGE, edges),
-        (_INSERT_CHILD, rows),
+        (_INSERT_CHILD, children),
         (_INSERT_CHANGE, changes),
     ):
         for at in range(0, len(values), _PIECE):
             await tx.rows(statement, json.dumps(values[at : at + _PIECE]), tx.queue)
     if changes:
         tx.resolve_later()
+
+
+async def count_met(tx: Transaction, children: Iterable[int], by: int = 1) -> list[int]:
+    """Count edges that are met, or deleted.
+
+    Round trips on PostgreSQL: 1 if there are any.
+
+    Args:
+        tx: The transaction.
+        children: The child of each edge.
+        by: 1; or -1 if the edges are not met any more.
+
+    Returns:
+        The children without any other edge.
+    """
+    counts = sorted(Counter(children).items())
+    if not counts:
+        return []
+    rows = await tx.rows(_COUNT_MET, json.dumps([(child, by * n) for child, n in counts]))
+    return sorted(number for number, missing in rows if missing == 0)
 
 
 # -- continuations -------------------------------------------------------------------------------
@@ -230,13 +235,12 @@ async def note_retried(tx: Transaction, numbers: Sequence[int]) -> None:
 
     What had cancelled the events themselves does not matter any more.
 
-    Round trips on PostgreSQL: 2.
+    Round trips on PostgreSQL: 3.
     """
     edges = await tx.rows(_STOPPED_BETWEEN, list(numbers))
-    for child, parent, was_met in edges:
+    for child, parent, _ in edges:
         await tx.rows(_RESET_EDGE, child, parent)
-        if was_met:
-            await tx.rows(_COUNT_DOWN, child, -1)
+    await count_met(tx, (child for child, _, was_met in edges if was_met), by=-1)
     await tx.rows(_FORGET_CAUSE, list(numbers))
     if await tx.rows(_NOTE_RETRIED, list(numbers)):
         tx.resolve_later()
@@ -285,8 +289,7 @@ async def delete_edges(tx: Transaction, numbers: Sequence[int]) -> None:
     for statement in _DELETE_CHILDREN:
         await tx.rows(statement, list(numbers))
     edges = await tx.rows(_DELETE_EDGES, list(numbers))
-    for child, count in sorted(Counter(child for child, met in edges if not met).items()):
-        await tx.rows(_COUNT_DOWN, child, count)
+    await count_met(tx, (child for child, was_met in edges if not was_met))
 
 
 def blocked(row: AppendRow) -> EventRow:
@@ -295,16 +298,16 @@ def blocked(row: AppendRow) -> EventRow:
     return row._replace(due=inf) if row.status == PENDING else row
 
 
-def is_finished(row: AppendRow) -> bool:
+def _is_finished(row: AppendRow) -> bool:
     """Return True if an event to append has finished before."""
     return isinstance(row, EventRow) and row.status not in (PENDING, PROCESSING)
 
 
-def _cause_of(row: EventRow) -> UUID | None:
-    """Return the id of the parent for which an imported event was cancelled."""
+def _cause_of(row: EventRow) -> bytes:
+    """Return the id of the parent for which an imported event was cancelled; empty if none."""
     result = row.state[6]
     error = json.loads(result).get("error") if result and row.status != PENDING else None
     if not error or error.get("error") != DependencyError.__name__:
-        return None
+        return b""
     parent = error.get("details", {}).get("parent")
-    return None if parent is None else UUID(parent)
+    return b"" if parent is None else UUID(parent).bytes

@@ -9,6 +9,7 @@ from ...model.execution import EventStatus
 from ...rules.storable_text import findable
 from ..inspector import EventFilter
 from .queries import Snapshot
+from .rows import IS_BLOCKED
 
 __all__ = ("count_matching", "matching_numbers")
 
@@ -23,7 +24,7 @@ _SOURCES: Final[dict[EventStatus, str]] = {
         "WHERE queue = $1 AND status = 'completed'"
     ),
 }
-_BLOCKED: Final = f"{_SOURCES[EventStatus.PENDING]} AND due > 0 AND due > 1e300"
+_BLOCKED: Final = f"{_SOURCES[EventStatus.PENDING]} AND {IS_BLOCKED}"
 _WITH_ERROR: Final = " UNION ALL ".join(
     (_TROUBLE, _SOURCES[EventStatus.PENDING], _SOURCES[EventStatus.PROCESSING])
 )

@@ -24,6 +24,7 @@ from ..clock import boot_time
 from ..contract import Claim
 from ..inspector import LimitUsage
 from .backend import STATES, QueueState, ReadyCandidate, ReadyRow, Reserved, Transaction
+from .rows import NOT_BLOCKED
 
 if TYPE_CHECKING:
     from .claiming import ClaimRequest
@@ -66,13 +67,13 @@ times as long as the last."""
 
 # -- statements --------------------------------------------------------------------------------
 
-_QUEUE: Final = """
-SELECT {now}, q.paused_until,
-    (SELECT due FROM {ready} WHERE queue = $2 AND due > 0 AND due < 1e300 ORDER BY due LIMIT 1),
-    (SELECT expires FROM {ready} WHERE queue = $2 AND expires IS NOT NULL
+_QUEUE: Final = f"""
+SELECT {{now}}, q.paused_until,
+    (SELECT due FROM {{ready}} WHERE queue = $2 AND due > 0 AND {NOT_BLOCKED} ORDER BY due LIMIT 1),
+    (SELECT expires FROM {{ready}} WHERE queue = $2 AND expires IS NOT NULL
      ORDER BY expires LIMIT 1),
-    EXISTS (SELECT 1 FROM {parent_change} WHERE queue = $2)
-FROM {queue} q WHERE q.number = $2
+    EXISTS (SELECT 1 FROM {{parent_change}} WHERE queue = $2)
+FROM {{queue}} q WHERE q.number = $2
 """
 _PROMOTE: Final = """
 UPDATE {ready} SET due = 0 WHERE queue = $2 AND due > 0 AND due <= (SELECT {now})

@@ -30,7 +30,7 @@ from .backend import Location
 from .codec import about_of, record_of, standing_of
 from .limits import account_name
 from .process import is_dead
-from .rows import PENDING, PROCESSING, StoredEvent
+from .rows import NOT_BLOCKED, PENDING, PROCESSING, StoredEvent
 
 __all__ = (
     "Snapshot",
@@ -132,13 +132,14 @@ _NEXT_EXPIRY: Final = """
 SELECT expires FROM {ready} WHERE queue = $1 AND expires IS NOT NULL ORDER BY expires LIMIT 1
 """
 _CANCEL_REQUESTED: Final = "SELECT number FROM {lease} WHERE queue = $1 AND cancel_requested"
-_READY_TYPES: Final = """
-SELECT e.event_type, count(*) FROM {ready} r {join} {event} e ON e.number = r.number
-WHERE r.queue = $1 AND r.due < 1e300 GROUP BY e.event_type
+_READY_TYPES: Final = f"""
+SELECT e.event_type, count(*) FROM {{ready}} r {{join}} {{event}} e ON e.number = r.number
+WHERE r.queue = $1 AND {NOT_BLOCKED} GROUP BY e.event_type
 """
-_OTHER_READY: Final = """
-SELECT 1 FROM {ready} r {join} {event} e ON e.number = r.number
-WHERE r.queue = $1 AND r.due < 1e300 AND NOT e.event_type {in_2} AND NOT r.number {in_3} LIMIT 1
+_OTHER_READY: Final = f"""
+SELECT 1 FROM {{ready}} r {{join}} {{event}} e ON e.number = r.number
+WHERE r.queue = $1 AND {NOT_BLOCKED}
+    AND NOT e.event_type {{in_2}} AND NOT r.number {{in_3}} LIMIT 1
 """
 _PAGE: Final = (
     "SELECT number FROM {source} WHERE queue = $1 AND number > $2 {condition}"

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -29,10 +28,10 @@ from ...rules.dependencies import after_removal, after_unmet, is_met
 from ...rules.state_machine import Ending
 from .backend import FinishedRow, ReadyRow, Transaction
 from .codec import state_after_ending
-from .dependencies import note_retried
+from .dependencies import count_met, note_retried
 from .operations import delete_finished, looks
 from .queries import as_uuid
-from .rows import StateColumns
+from .rows import IS_BLOCKED, StateColumns
 
 if TYPE_CHECKING:
     from .backend import Backend
@@ -128,23 +127,19 @@ _FOLLOW: Final = """
 UPDATE {dependency} SET parent = $3 WHERE parent = $1 AND queue = $2 AND met IS NULL
 """
 _CHANGED: Final = "INSERT INTO {parent_change} (parent, queue) VALUES ($1, $2)"
-_COUNT_MET: Final = """
-UPDATE {child} SET missing = missing - $2 WHERE number {in_1} RETURNING number, missing
-"""
-_RELEASE: Final = """
-UPDATE {ready} SET due = (SELECT c.due FROM {child} c WHERE c.number = {ready}.number)
-WHERE number {in_1} AND queue = $2 AND due > 0 AND due > 1e300
+_RELEASE: Final = f"""
+UPDATE {{ready}} SET due = (SELECT c.due FROM {{child}} c WHERE c.number = {{ready}}.number)
+WHERE number {{in_1}} AND queue = $2 AND {IS_BLOCKED}
 RETURNING number, due
 """
-_BLOCKED: Final = """
-SELECT number FROM {ready} WHERE number {in_1} AND due > 0 AND due > 1e300
-ORDER BY number {for_update}
+_BLOCKED: Final = f"""
+SELECT number FROM {{ready}} WHERE number {{in_1}} AND {IS_BLOCKED} ORDER BY number {{for_update}}
 """
 _NOTE_CAUSE: Final = "UPDATE {child} SET cancelled_by = $2 WHERE number {in_1}"
-_TO_RESET: Final = """
-SELECT d.child, c.cancelled_by FROM {dependency} d {join} {child} c ON c.number = d.child
-WHERE d.parent {in_1} AND d.queue = $2 AND d.met IS NOT NULL AND (c.cancelled_by IS NOT NULL
-    OR EXISTS (SELECT 1 FROM {ready} r WHERE r.number = d.child AND r.due > 0 AND r.due > 1e300))
+_TO_RESET: Final = f"""
+SELECT d.child, c.cancelled_by FROM {{dependency}} d {{join}} {{child}} c ON c.number = d.child
+WHERE d.parent {{in_1}} AND d.queue = $2 AND d.met IS NOT NULL AND (c.cancelled_by IS NOT NULL
+    OR EXISTS (SELECT 1 FROM {{ready}} WHERE number = d.child AND {IS_BLOCKED}))
 ORDER BY d.child LIMIT $3
 """
 _OLD_EDGES: Final = """
@@ -166,8 +161,6 @@ async def resolve(tx: Transaction) -> Resolved:
     """Resolve changes of parents for the children of this queue, at most ``MOST``.
 
     A repeat finds other changes, and returns the children of the earlier tries as well.
-
-    Locks: one for the queue, then events, then ``ready`` and ``lease``, by number.
 
     Round trips on PostgreSQL: 3 if there is nothing to do; about 9 if children are released.
     """
@@ -235,7 +228,7 @@ async def _follow(
     following = {one.number: one.following for one in ended if one.following is not None}
     for number, successor in sorted(following.items()):
         rows = await tx.rows(_DROP_DOUBLES, number, tx.queue, successor)
-        released += await _release(tx, Counter(child for (child,) in rows))
+        released += await _release(tx, [child for (child,) in rows])
         await tx.rows(_FOLLOW, number, tx.queue, successor)
         await tx.rows(_CHANGED, successor, tx.queue)
     others = [one for one in ended if one.number not in following]
@@ -264,23 +257,16 @@ async def _resolve_edges(
         await tx.rows(_SET_MET, json.dumps(met))
     if unmet:
         await tx.rows(_SET_UNMET, json.dumps(unmet))
-    released = await _release(tx, Counter(child for _, child in met))
+    released = await _release(tx, [child for _, child in met])
     cancelled = await _cancel(tx, causes)
     return released, cancelled, len(edges) == MOST
 
 
-async def _release(tx: Transaction, met: Mapping[int, int]) -> list[tuple[int, float]]:
-    """Count edges that are met, and release the children without any other."""
-    by_count: dict[int, list[int]] = {}
-    for child, count in sorted(met.items()):
-        by_count.setdefault(count, []).append(child)
-    free: list[int] = []
-    for count, children in by_count.items():
-        rows = await tx.rows(_COUNT_MET, children, count)
-        free += [number for number, missing in rows if missing == 0]
-    if not free:
+async def _release(tx: Transaction, children: Sequence[int]) -> list[tuple[int, float]]:
+    """Count edges that are met, by their children, and release the children without any other."""
+    if not (free := await count_met(tx, children)):
         return []
-    return sorted(map(tuple, await tx.rows(_RELEASE, sorted(free), tx.queue)))
+    return sorted(map(tuple, await tx.rows(_RELEASE, free, tx.queue)))
 
 
 async def _cancel(tx: Transaction, causes: Mapping[int, tuple[_Parent, When]]) -> list[int]:
@@ -317,9 +303,7 @@ async def _wait_again(tx: Transaction, parents: Sequence[int]) -> tuple[list[int
     children = sorted({child for child, _ in rows})
     edges = await tx.rows(_OLD_EDGES, list(parents), children)
     await tx.rows(_RESET, list(parents), children)
-    again: Counter[int] = Counter(child for child, was_met in edges if was_met)
-    for child, count in sorted(again.items()):
-        await tx.rows(_COUNT_MET, [child], -count)
+    await count_met(tx, (child for child, was_met in edges if was_met), by=-1)
     stopped = sorted({child for child, cause in rows if cause in parents})
     causes = dict(map(tuple, await tx.rows(_OTHER_CAUSES, stopped))) if stopped else {}
     for child, cause in sorted(causes.items()):

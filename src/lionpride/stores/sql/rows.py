@@ -11,8 +11,10 @@ from ...model.execution import EventStatus
 __all__ = (
     "EMPTY_RESULT",
     "FINAL",
+    "IS_BLOCKED",
     "NEW_STATE",
     "NEW_STATE_SQL",
+    "NOT_BLOCKED",
     "PENDING",
     "PROCESSING",
     "STATE",
@@ -50,6 +52,14 @@ NEW_STATE: Final[Any] = (0, 0, 0, 0) + (None,) * _EMPTY
 NEW_STATE_SQL: Final = "0, 0, 0, 0" + ", NULL" * _EMPTY
 EMPTY_RESULT: Final = '{"response":null}'
 """The result of an event that returns None, as nearly all do that are run for their effect."""
+
+IS_BLOCKED: Final = "due > 0 AND due > 1e300"
+"""The condition on rows of ``ready`` that wait for parents: they are due at infinity.
+
+``due > 0`` is the condition of the partial indexes.
+"""
+NOT_BLOCKED: Final = "due < 1e300"
+"""The opposite of ``IS_BLOCKED``."""
 
 PENDING: Final = EventStatus.PENDING.value
 PROCESSING: Final = EventStatus.PROCESSING.value

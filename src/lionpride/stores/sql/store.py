@@ -322,12 +322,21 @@ class SqlStore:
     ) -> tuple[list[Claim], float | None]:
         """See ``Store.claim``."""
         self._workers.claiming.add(worker)
-        if not await self._may_claim() or not await self._backend.before_claim(n):
-            return [], REAP_INTERVAL
-        given = skip
-        skip, excluded = self._runnable.not_claimed(skip, self._local_events.claims)
-        how = until, skip, denied, start, limits
-        request = ClaimRequest(worker, n, self._lease, *how, excluded, self._runnable.runs)
+        while await self._may_claim() and await self._backend.before_claim(n):
+            skipped, excluded = self._runnable.not_claimed(skip, self._local_events.claims)
+            how = until, skipped, denied, start, limits
+            request = ClaimRequest(worker, n, self._lease, *how, excluded, self._runnable.runs)
+            taken, wait = await self._claim_once(request)
+            if taken.claims or not self._resolver.is_running:
+                if self._others_hold_leases and (wait is None or wait > REAP_INTERVAL):
+                    wait = REAP_INTERVAL  # another process may die
+                taken.note_lease()
+                return taken.claims, self._runnable.wait_for(wait)
+            await self._resolver.idle()  # children may be released
+        return [], REAP_INTERVAL
+
+    async def _claim_once(self, request: ClaimRequest) -> tuple[ClaimedEvents, float | None]:
+        """Claim events; also return the seconds until another claim may find events."""
         taken, changes = ClaimedEvents(), self._local.blocked.changes
         try:
             wait: float | None = await self._backend.claim(
@@ -337,15 +346,7 @@ class SqlStore:
             taken.wanted = False
             self._release(taken)
             raise
-        if self._resolver.is_running and not taken.claims:
-            await self._resolver.idle()  # children may be released
-            return await self.claim(
-                worker, n, until=until, skip=given, denied=denied, start=start, limits=limits
-            )
-        if self._others_hold_leases and (wait is None or wait > REAP_INTERVAL):
-            wait = REAP_INTERVAL  # another process may die
-        taken.note_lease()
-        return taken.claims, self._runnable.wait_for(wait)
+        return taken, wait
 
     async def _may_claim(self) -> bool:
         """Return False if this process cannot renew its leases; else reap lapsed leases first."""

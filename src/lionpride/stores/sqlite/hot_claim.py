@@ -15,6 +15,7 @@ from ..sql.claiming import ClaimRequest, ClaimResult
 from ..sql.rows import (
     NEW_STATE,
     NEW_STATE_SQL,
+    NOT_BLOCKED,
     PENDING,
     PROCESSING,
     STATE,
@@ -27,9 +28,9 @@ from .transaction import Clocks, expire_late
 
 __all__ = ("ClaimStep", "claim")
 
-_QUEUE: Final = """\
+_QUEUE: Final = f"""\
 SELECT paused_until,
-    (SELECT due FROM lionpride_ready WHERE queue = ?1 AND due > 0 AND due < 1e300
+    (SELECT due FROM lionpride_ready WHERE queue = ?1 AND due > 0 AND {NOT_BLOCKED}
      ORDER BY due LIMIT 1),
     EXISTS (SELECT 1 FROM lionpride_parent_change WHERE queue = ?1)
 FROM lionpride_queue WHERE number = ?1

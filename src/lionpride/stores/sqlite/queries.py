@@ -13,6 +13,7 @@ from ...model.execution import EventStatus
 from ..sql.backend import Location
 from ..sql.rows import (
     FINAL,
+    NOT_BLOCKED,
     PENDING,
     PROCESSING,
     STATE,
@@ -95,7 +96,7 @@ class Tables:
     def next_due(self) -> float | None:
         """Return the earliest time at which a scheduled event becomes due."""
         query = (
-            "SELECT due FROM lionpride_ready WHERE queue = ? AND due > 0 AND due < 1e300 "
+            f"SELECT due FROM lionpride_ready WHERE queue = ? AND due > 0 AND {NOT_BLOCKED} "
             "ORDER BY due LIMIT 1"
         )
         due: float | None = self._db.execute(query, (self._queue,)).get
