@@ -725,6 +725,28 @@ async def test_a_child_that_waits_again_does_not_wait_for_a_parent_that_was_remo
     assert await is_ready(store, child)
 
 
+@pytest.mark.parametrize("in_one_call", [False, True])
+async def test_a_child_whose_cause_was_removed_waits_again_for_another_parent(
+    store: Store, in_one_call: bool
+) -> None:
+    """The parent for which it was cancelled is gone, and the other parent runs again."""
+    one, two = await put(store, 0.0, 0.0)
+    child = await put_after(store, one, two, when="failed")
+    both = await put_after(store, one, two)
+    await store.cancel([one])
+    await resolve(store)
+    await fail(store, two)
+    assert await is_cancelled_for(store, child, one)
+    assert await is_cancelled_for(store, both, one)
+    await store.remove([one])
+    await store.retry([child, two, both] if in_one_call else [two])
+    await resolve(store)
+    assert [await is_blocked(store, each) for each in (child, both)] == [True, True]
+    await fail(store, two)
+    assert await is_ready(store, child)
+    assert await is_cancelled_for(store, both, two)
+
+
 @pytest.mark.parametrize("started", [False, True])
 async def test_a_released_child_stays_released(store: Store, started: bool) -> None:
     (parent,) = await put(store, 0.0)

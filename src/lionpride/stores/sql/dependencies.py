@@ -79,9 +79,10 @@ _STOPPED: Final = """
 SELECT number FROM {child} WHERE number {in_1} AND cancelled_by IS NOT NULL LIMIT 1
 """
 _UNMET: Final = """
-SELECT d.child, d.parent FROM {dependency} d JOIN {child} c ON c.number = d.child
-WHERE d.met = false AND c.cancelled_by IS NOT NULL
-    AND d.child IN (SELECT child FROM {dependency} WHERE parent {in_1} AND met = false)
+SELECT c.number, d.parent FROM {child} c
+LEFT JOIN {dependency} d ON d.child = c.number AND d.met = false
+WHERE c.cancelled_by IS NOT NULL
+    AND c.number IN (SELECT child FROM {dependency} WHERE parent {in_1} AND met IS NOT NULL)
 """
 _DELETE_EDGES: Final = """
 DELETE FROM {dependency} WHERE parent {in_1} RETURNING child, met
@@ -260,7 +261,7 @@ async def children_of_given(tx: Transaction, numbers: Sequence[int]) -> list[int
     waiting, left = set[int](), sorted(retried)
     while left:
         for child, parent in await tx.rows(_UNMET, left):
-            unmet.setdefault(child, set()).add(parent)
+            unmet.setdefault(child, set()).update(() if parent is None else (parent,))
         following = {child for child, parents in unmet.items() if parents <= retried | waiting}
         left, waiting = sorted(following - waiting), following
     return sorted(waiting & retried)

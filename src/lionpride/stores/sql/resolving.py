@@ -290,9 +290,9 @@ async def _cancel(tx: Transaction, causes: Mapping[int, tuple[_Parent, When]]) -
 async def _wait_again(tx: Transaction, parents: Sequence[int]) -> tuple[list[int], bool]:
     """Let children wait again for parents that were retried.
 
-    A child that was cancelled for one of them waits again, unless another parent does not meet its
-    condition either; then it stays CANCELLED for that one. A child that still waits for others
-    waits for these parents as well.
+    A child that was cancelled for one of them, or for a parent that was removed, waits again,
+    unless another parent does not meet its condition either. Then it stays CANCELLED for that one.
+    A child that still waits for others waits for these parents as well.
 
     Returns:
         The children that were CANCELLED and wait again, and True if there may be more.
@@ -304,7 +304,8 @@ async def _wait_again(tx: Transaction, parents: Sequence[int]) -> tuple[list[int
     edges = await tx.rows(_OLD_EDGES, list(parents), children)
     await tx.rows(_RESET, list(parents), children)
     await count_met(tx, (child for child, was_met in edges if was_met), by=-1)
-    stopped = sorted({child for child, cause in rows if cause in parents})
+    # The parent for which a child was cancelled may have been removed since.
+    stopped = sorted({child for child, cause in rows if cause is not None})
     causes = dict(map(tuple, await tx.rows(_OTHER_CAUSES, stopped))) if stopped else {}
     for child, cause in sorted(causes.items()):
         await tx.rows(_NOTE_CAUSE, [child], cause)
