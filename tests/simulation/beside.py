@@ -76,7 +76,6 @@ class Beside:
     """
 
     durable = False
-    dependent = True
 
     def __init__(self, make: Make, rng: Random, checks: Collection[str] = ALL) -> None:
         self.make = make
@@ -116,7 +115,7 @@ class Beside:
             verb = "append"
         if verb is None:
             (verb,) = self.rng.choices(list(self.weights()), list(self.weights().values()))
-        if verb not in ("claim", "expire") and self.reference.late():
+        if self.expires_first(verb):
             actor = self.actor  # a claim ends what is late by itself; else it is a step of its own
             await Beside.step(self, "expire")
             self.actor = actor
@@ -136,6 +135,10 @@ class Beside:
         self.met.update(self._kinds(step.answer))
         self.met.update({each for each in self.shown.statuses.values() if each in TERMINAL})
         self._check(before, step, [each for each in self.checks if each not in ON_ANSWER])
+
+    def expires_first(self, verb: str) -> bool:
+        """Whether what is late is ended in a step of its own."""
+        return verb not in ("claim", "expire") and bool(self.reference.late())
 
     async def take(self, step: Step) -> None:
         """Do it.
@@ -159,7 +162,11 @@ class Beside:
         for row in self.rng.sample(children, min(2, len(children))):
             listed = await self.store.parents(row.id, limit=self.rng.choice((1, 100)))
             shown = [(each.record.id, each.is_met) for each in listed]
-            found.append((shown, self.reference.parents(row)[: len(shown) or None]))
+            wanted = self.reference.parents(row)[: len(shown) or None]
+            for at, (uid, _) in enumerate(wanted):
+                if uid in row.loose and shown[at:] and shown[at][0] == uid:
+                    shown[at] = wanted[at]
+            found.append((shown, wanted))
         return found
 
     def _kinds(self, answer: Any) -> list[Any]:

@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 from simulation.beside import PRIORITIES, RESPONSES
 from simulation.reference import Row
-from simulation.shown import Shown
+from simulation.shown import Shown, resolved
 from simulation.story import Broken, Step
 from simulation.world import WEIGHTS, Process, World
 from stores.makers import FOLDERS, HOMES, Folder, Job, postgres_in, sqlite_in
@@ -40,6 +40,9 @@ AT_ONCE = {"arrive": 8, "together": 8}
 LEASES = (1.0, 4.0, 10.0, 60.0)
 """Seconds that the claims of a process hold."""
 
+CLAIMS = {"claim", "deny", "complete", "release", "interrupt", "arrive", "together"}
+"""The steps that may claim."""
+
 ALONE = {"restart", "reopen", "crash", "cut", "another", "export"}
 """What the first process alone does; any other step is any process's."""
 
@@ -48,7 +51,6 @@ class Building(World):
     """A file, the processes that use it, and the reference."""
 
     durable = True
-    dependent = False
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -106,6 +108,8 @@ class Building(World):
         before, viewer = self._stand(), self.main
         step.stale = set(viewer.stale)
         await super().take(step)
+        for process in self.processes:
+            await resolved(process.store)
         after = self._stand()
         changed = {uid for uid in before.keys() | after.keys() if before.get(uid) != after.get(uid)}
         for process in self.processes:
@@ -117,10 +121,14 @@ class Building(World):
         step.unsure = self.main.stale | others
         step.renewed = viewer is not self.main
 
+    def expires_first(self, verb: str) -> bool:
+        # The children of what a claim ends are released after that claim.
+        return super().expires_first(verb) or (verb in CLAIMS and self.reference.leaves_children())
+
     def _stand(self) -> dict[UUID, Any]:
-        return {
-            row.id: replace(row, holder=0, until=0.0, cancel=False) for row in self.reference.rows
-        }
+        hidden: dict[str, Any] = {"holder": 0, "until": 0.0, "cancel": False}
+        hidden |= {"met": {}, "gone": frozenset()}
+        return {row.id: replace(row, **hidden) for row in self.reference.rows}
 
     def _is_anothers(self, row: Row) -> bool:
         return row.claimed and row.holder != self.main.number
@@ -163,6 +171,8 @@ class Building(World):
         await super().claim(step)
 
     async def expire(self, step: Step) -> None:
+        if self._sweeps() and self.reference.leaves_children():
+            await self.store.reap(1000)  # before anything expires, which may end the children
         self._sweep(step)
         await super().expire(step)
 

@@ -5,14 +5,22 @@ alone, over several processes on one file.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import pytest
 
 from lionpride.errors import ExistsError
-from lionpride.stores.sql import appending, backend, leases, local_events, operations, store
+from lionpride.stores.sql import (
+    appending,
+    backend,
+    leases,
+    local_events,
+    operations,
+    resolving,
+    store,
+)
 from lionpride.stores.sql.operations import Expired
 from lionpride.stores.sqlite import hot_claim, hot_complete, opened, steps
 from lionpride.stores.sqlite.rows import Rows
@@ -339,6 +347,64 @@ def a_value_is_any_value(patch: pytest.MonkeyPatch) -> None:
         return None
 
     patch.setattr(appending, "_find_unique", find_unique)
+
+
+# -- parents and children --------------------------------------------------------------------------
+
+
+@fault("X1")
+def a_change_of_a_parent_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, resolving, "_ended")
+    async def ended(old: Any, *given: Any) -> Any:
+        parents, is_held = await old(*given)
+        return parents[1:], is_held
+
+
+@fault("X1")
+def the_end_of_a_parent_during_an_append_is_missed(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, appending, "insert_dependencies")
+    async def insert_dependencies(old: Any, tx: Any, *given: Any) -> None:
+        await _without_changes(tx, old(tx, *given))
+
+
+@fault("X1")
+def the_first_parent_releases_its_children(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, resolving, "count_met")
+    async def count_met(old: Any, tx: Any, children: Any, by: int = 1) -> Any:
+        children = sorted(set(children))
+        await old(tx, children, by)
+        return children
+
+
+@fault("X1")
+def a_retried_parent_blocks_no_child_again(patch: pytest.MonkeyPatch) -> None:
+    async def note_retried(tx: Any, numbers: Any) -> None:
+        pass
+
+    patch.setattr(operations, "note_retried", note_retried)
+
+
+@fault("X1")
+def a_retried_parent_blocks_its_own_children_alone(patch: pytest.MonkeyPatch) -> None:
+    async def note_retried(tx: Any, numbers: Any) -> None:
+        pass
+
+    patch.setattr(resolving, "note_retried", note_retried)
+
+
+@fault("X1")
+def a_cancelled_child_cancels_no_other(patch: pytest.MonkeyPatch) -> None:
+    @instead(patch, resolving, "_cancel")
+    async def cancel(old: Any, tx: Any, *given: Any) -> Any:
+        return await _without_changes(tx, old(tx, *given))
+
+
+async def _without_changes(tx: Any, work: Awaitable[Any]) -> Any:
+    """Do something that notes no change of a parent."""
+    ((last,),) = await tx.rows("SELECT max(number) FROM {parent_change}")
+    done = await work
+    await tx.rows("DELETE FROM {parent_change} WHERE number > $1", last or 0)
+    return done
 
 
 # -- the file --------------------------------------------------------------------------------------

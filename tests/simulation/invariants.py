@@ -12,7 +12,13 @@ from uuid import UUID
 from simulation.shown import Shown
 from simulation.story import Broken, History, Step, short
 
-from lionpride.errors import ExistsError, NotFoundError, OperationError, QueueFullError
+from lionpride.errors import (
+    DependencyError,
+    ExistsError,
+    NotFoundError,
+    OperationError,
+    QueueFullError,
+)
 from lionpride.model.execution import TERMINAL, EventStatus
 from lionpride.rules.state_machine import MAX_INTERRUPTIONS, TRANSITIONS
 from lionpride.stores.record import Record
@@ -169,8 +175,16 @@ def _check_copy(was: Record, now: Record) -> None:
         if name == "payload":
             for each in (before, after):
                 each["execution"].pop("due", None)  # an ended event may have left it
+                if not was.is_blocked and not _is_for_a_parent(was):
+                    each["execution"].pop("after", None)  # it was released, and waits no more
             before, after = _differing(before, after), _differing(after, before)
         demand(before == after, f"D3: {name} of a copy is {after}, was {before}")
+
+
+def _is_for_a_parent(record: Record) -> bool:
+    """Whether it was cancelled for a parent."""
+    error: dict[str, Any] = record.payload["execution"].get("error") or {}
+    return error.get("error") == DependencyError.__name__
 
 
 def _differing(one: Any, other: Any) -> Any:

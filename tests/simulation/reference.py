@@ -35,6 +35,8 @@ class Row:
         after: The parents given at its append.
         gone: Of its parents those that were removed; they may come back, and are strangers then.
         met: Of each parent whose ending counts: whether it meets the condition.
+        loose: Parents of which an older answer may be shown. The row was retried in the call that
+            made them wait again, and does not wait for them.
         at: The due time that holds once the parents have finished.
         for_parents: Whether it was cancelled for a parent.
         by_hand: Whether a person cancelled it.
@@ -62,6 +64,7 @@ class Row:
     after: After = NO_AFTER
     gone: frozenset[UUID] = frozenset()
     met: dict[UUID, bool] = field(default_factory=dict)
+    loose: frozenset[UUID] = frozenset()
     at: float | None = None
     for_parents: bool = False
     by_hand: bool = False
@@ -108,6 +111,8 @@ class Reference:
         self.last = 0
         self.endings = 0
         self.resolved: set[UUID] = set()  # what was released, cancelled or blocked for parents
+        self.wave = 0  # when children were cancelled at the same time, in any order
+        self.held: list[Row] | None = None  # parents whose ends the children do not know yet
 
     def find(self, uid: UUID) -> Row:
         for row in self.rows:
@@ -215,6 +220,15 @@ class Reference:
         row = self.find(uid)
         row.shown, row.denials, row.due = S.PROCESSING, 0, None
 
+    def settle_all(
+        self, batch: Iterable[tuple[UUID, int, Outcome]], holder: int = 0
+    ) -> list[Settled]:
+        self.held = [] if self.durable else None
+        answers = [self.settle(*each, holder) for each in batch]
+        held, self.held = self.held, None
+        self._resolve(held or [])
+        return answers
+
     def settle(self, uid: UUID, attempt: int, outcome: Outcome, holder: int = 0) -> Settled:
         if not self.knows(uid) or (row := self.find(uid)).attempt != attempt:
             return Settled.FENCED
@@ -286,6 +300,8 @@ class Reference:
             raise OperationError
         again = self._waiting_again(ids)
         self.resolved |= again
+        for row in rows if self.durable else ():  # it makes them wait in a later transaction
+            row.loose |= again.intersection(row.parents) if row.id not in again else set()
         for row in [self.find(uid) for uid in {*ids, *again}]:
             row.shown, row.due, row.expires = S.PENDING, None, None
             row.tries = row.denials = row.interruptions = 0
@@ -303,9 +319,14 @@ class Reference:
         here = [uid for uid in row.parents if self.knows(uid)]
         return [(uid, row.met.get(uid)) for uid in here]
 
+    def leaves_children(self) -> bool:
+        """Whether what is late, or whose lease has lapsed, has children that wait for it."""
+        ended = [*self.late(), *(row for row in self.rows if row.until < self.clock())]
+        return any(child.blocked for row in ended for child in self.children(row.id))
+
     def _look(self, children: list[Row]) -> None:
         """What those of their parents come to that have ended before."""
-        cancelled: list[Row] = []
+        cancelled, self.wave = list[Row](), self.endings + 1
         for child in sorted(children, key=lambda row: row.arrival):
             for uid in child.parents:
                 if self.knows(uid):
@@ -314,7 +335,10 @@ class Reference:
 
     def _resolve(self, ended: list[Row]) -> None:
         """What the end of these means for their children, and so on."""
-        ended = list(ended)
+        if self.held is not None:
+            self.held += ended
+            return
+        ended, self.wave = list(ended), self.endings + 1
         for parent in ended:  # it grows
             for child in self.children(parent.id):
                 ended += self._ended(parent, child)
@@ -329,6 +353,7 @@ class Reference:
         if not child.met[parent.id]:
             child.shown, child.for_parents, child.by_hand = S.CANCELLED, True, False
             self._end(child)
+            child.ended = self.wave if self.durable else child.ended
         elif all(met for _, met in self.parents(child)):
             child.due = child.at
         else:
@@ -364,20 +389,22 @@ class Reference:
     # -- removal -----------------------------------------------------------------------------
 
     def prune(self, statuses: Collection[EventStatus], limit: int | None) -> list[UUID]:
+        return self._drop([row.id for row in self.prunable(statuses)[:limit]])
+
+    def prunable(self, statuses: Collection[EventStatus]) -> list[Row]:
+        """What may be pruned, in the order in which it ended."""
         ended = [row for row in self.rows if row.status in TERMINAL and row.status in statuses]
         ended = [row for row in ended if not self._is_needed(row)]
-        ended.sort(key=lambda row: row.ended)
-        return self._drop([row.id for row in ended[:limit]])
+        return sorted(ended, key=lambda row: row.ended)
 
     def remove(self, ids: list[UUID]) -> None:
         rows = [self.find(uid) for uid in ids]
         if any(row.claimed or self._is_needed(row, ids) for row in rows):
             raise OperationError
         alone: dict[str, Any] = {"after": NO_AFTER, "for_parents": False, "at": None}
+        alone |= {"met": {}, "gone": frozenset(), "loose": frozenset()}
         for row in rows:
-            self.removed[row.id] = replace(
-                row, due=None, expires=None, met={}, gone=frozenset(), **alone
-            )
+            self.removed[row.id] = replace(row, due=None, expires=None, **alone)
         self._drop(ids)
 
     def _drop(self, ids: Iterable[UUID]) -> list[UUID]:
@@ -398,6 +425,6 @@ class Reference:
                 row.shown = S.FAILED if row.interruptions > MAX_INTERRUPTIONS else S.PENDING
                 row.expires = row.expires if row.tries else None
             row.claimed, row.arrival, row.ended = False, number, number
-            row.met, row.gone = {}, frozenset()
+            row.met, row.gone, row.loose = {}, frozenset(), frozenset()
         self.endings = self.last
         self._look(self.rows)

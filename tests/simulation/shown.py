@@ -57,16 +57,23 @@ async def look(store: Store, now: float, size: int, *, whole: bool) -> Shown:
     )
 
 
+async def resolved(store: Store) -> None:
+    """Wait until what has ended is known to its children: SQL stores change them afterwards."""
+    resolver = getattr(store, "_resolver", None)
+    if resolver is not None:
+        await resolver.idle()
+
+
 async def _pages(store: Store, now: float, status: EventStatus | None, size: int) -> list[Record]:
     found: list[Record] = []
     while page := await store.list_records(
         status, after=found[-1].number if found else None, limit=size
     ):
         found += page
-    return [_plain(record, now) for record in found]
+    return [plain(record, now) for record in found]
 
 
-def _plain(record: Record, now: float) -> Record:
+def plain(record: Record, now: float) -> Record:
     """A record without a due time that has come, or that an ended event has left."""
     record.payload["execution"].pop("due", None)
     due = None if record.due is None or record.due <= now else record.due

@@ -9,7 +9,7 @@ from uuid import UUID
 from simulation.beside import PRIORITIES, RESPONSES, WEIGHTS, Beside, Process
 from simulation.invariants import demand
 from simulation.reference import Row
-from simulation.shown import Token
+from simulation.shown import Token, plain, resolved
 from simulation.story import Step
 from stores.makers import STORES, Job
 
@@ -34,9 +34,6 @@ S = EventStatus
 
 Ended: TypeAlias = tuple[UUID, int, Completion]
 """A claim that completed: of which event, which attempt, and with what."""
-
-DEPENDENT = ("memory",)
-"""The kinds of stores that have dependencies."""
 
 __all__ = ("WEIGHTS", "Process", "World")
 
@@ -82,9 +79,6 @@ class World(Beside):
     async def depend(self, step: Step) -> None:
         """Append some after others: after what is here, whatever has become of it, or after new."""
         step.verb = "append"
-        if not self.dependent:
-            await self.append(step)
-            return
         rng, here = self.rng, [row.id for row in self.reference.rows]
         jobs = [self.newcomer(number) for number in range(rng.randint(1, 4))]
         after: dict[UUID, After] = {}
@@ -255,8 +249,8 @@ class World(Beside):
             asked = self.store.settle([(self.events[uid], n, outcome) for uid, n, outcome in batch])
         else:
             asked = self._settle_now(now, *batch[0])
-        settle, holder = self.reference.settle, self.actor.number
-        await self.both(step, asked, lambda: [settle(*each, holder) for each in batch])
+        holder = self.actor.number
+        await self.both(step, asked, lambda: self.reference.settle_all(batch, holder))
 
     async def _complete_soon(self, step: Step, prompt: BufferedPath, batch: list[Ended]) -> None:
         """Hand completions over, and wait until they are on record; nobody is answered."""
@@ -264,8 +258,7 @@ class World(Beside):
             response, duration = outcome.response, outcome.duration
             prompt.complete_soon(self.events[uid], attempt, response, duration)
         await prompt.settled()
-        settle, holder = self.reference.settle, self.actor.number
-        step.answer = step.expected = [settle(*each, holder) for each in batch]
+        step.answer = step.expected = self.reference.settle_all(batch, self.actor.number)
 
     async def _settle_one(self, step: Step, shown: EventStatus, outcome: Any) -> None:
         """Settle the claim that was denied most, of those that show this; or claim another."""
@@ -326,8 +319,10 @@ class World(Beside):
         if ended and self.rng.random() < 0.6:
             statuses = [max(ended, key=ended.count)]
         limit = self.rng.randint(0, 2) if len(statuses) == 1 and self.rng.random() < 0.7 else None
+        times = [row.ended for row in self.reference.prunable(statuses)]
+        many = len(statuses) > 1 or len(set(times)) < len(times)  # in no order then
+        limit = None if many else limit
         step.given = {"statuses": statuses, "limit": limit}
-        many = len(statuses) > 1  # in no order then
         await self.both(
             step,
             self.store.prune(statuses, limit=limit),
@@ -362,17 +357,30 @@ class World(Beside):
         step.answer = step.expected = len(records)
         copied = deepcopy(self.reference)
         copied.resolved.clear()
+        for row in copied.rows:
+            row.shown = row.status  # a record says of what is claimed that it runs
         copied.restart()
+        changed = {row.id for row in copied.late()}  # what ran, and is to be started again in vain
+        copied.lapse()
+        changed |= copied.resolved  # for a parent that failed or was retried
+        # An event in memory names parents that were removed; a database refuses unknown ones.
+        stranded = any(row.gone and (row.blocked or row.for_parents) for row in self.reference.rows)
         for kind, make in STORES.items():
-            if kind not in DEPENDENT and any(row.after.parents for row in self.reference.rows):
+            if kind != "memory" and stranded and not self.durable:
                 continue
             other = make(self.clock)
             try:
                 assert await other.import_records(records) == len(records)
+                await other.claim("worker", until=0)  # ends what is late
+                await resolved(other)
                 copies = await other.list_records(limit=10_000)
-                for record, copy in zip(records, copies, strict=True):
-                    if record.id in copied.resolved:  # for a parent that failed or was retried
-                        row = copied.find(record.id)
+                for record, copy in zip(
+                    (plain(each, self.clock()) for each in records),
+                    (plain(each, self.clock()) for each in copies),
+                    strict=True,
+                ):
+                    if record.id in changed:
+                        row = self.seen(copied.find(record.id))
                         same = (copy.status, copy.due) == (row.shown, row.due)
                         demand(same, f"D3: a copy of {record} is {copy}")
                     else:
