@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from crash.dependents import check
 from crash.facts import LEASE, Facts
 from crash.journal import Line, read
 
@@ -21,8 +22,11 @@ class Findings:
         events, attempts, interrupted: How many there were.
         order: The numbers of what was claimed, in the order of the claims.
         cancelled: How many events ended so.
+        children: How many events had parents; ``stopped`` were cancelled for one of them.
+        continued: How many events were continued by another.
         gaps: How many attempts had their process stopped between the check of the claim and the
             first line of the event's code. The documents name this gap.
+        forgotten, early, amiss: See ``dependents.Broken``; ``amiss`` are the continuations.
         lost, twice, overlapping, late, again, stuck, wrong: What should not be. ``late`` are
             attempts that began after the event had finished elsewhere; ``again`` are claims after a
             cancel had been answered; ``stuck`` are events that no healthy worker came to finish.
@@ -32,6 +36,9 @@ class Findings:
     attempts: int = 0
     interrupted: int = 0
     cancelled: int = 0
+    children: int = 0
+    stopped: int = 0
+    continued: int = 0
     gaps: int = 0
     order: list[int] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
@@ -40,6 +47,9 @@ class Findings:
     late: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    early: list[str] = field(default_factory=list)
+    amiss: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     def troubles(self) -> list[str]:
@@ -51,6 +61,9 @@ class Findings:
             "started after it had finished elsewhere": self.late,
             "cancelled and started again": self.again,
             "stuck": self.stuck,
+            "forgotten child": self.forgotten,
+            "child that ran too early": self.early,
+            "continuation": self.amiss,
         }
         found = [f"{name}: {each}" for name, those in named.items() for each in those]
         return found + self.wrong
@@ -63,6 +76,7 @@ def audit(facts: Facts, journal: Path) -> Findings:
     _check_cancels(facts, lines, found)
     _check_attempts(facts, lines, found)
     _check_overlaps(facts, lines, found)
+    _check_dependents(facts, found)
     found.wrong += [
         f"the forked child {line.pid} could append" for line in lines if line.what == "unrefused"
     ]
@@ -71,7 +85,13 @@ def audit(facts: Facts, journal: Path) -> Findings:
 
 def _check_kept(facts: Facts, lines: list[Line], found: Findings) -> None:
     """What was acknowledged is there, and everything has been completed once, or cancelled."""
-    numbers, asked = facts.numbers, {line.event for line in lines if line.what == "ask"}
+    numbers, dependents = facts.numbers, facts.dependents
+    asked = {
+        number
+        for line in lines
+        if line.what == "ask" and line.event in numbers
+        for number in dependents.cancelled_with(numbers[line.event])
+    }
     for line in lines:
         if line.what == "appended" and line.event not in numbers:
             found.lost.append(f"event {line.event}, acknowledged to {line.pid}, is not there")
@@ -79,7 +99,9 @@ def _check_kept(facts: Facts, lines: list[Line], found: Findings) -> None:
     struck = _struck(lines)
     for uid, number in numbers.items():
         end = ended.get(number)
-        may_be = {"completed"} | ({"cancelled"} if uid in asked else set())
+        may_be = {"failed" if number in dependents.fails else "completed"}
+        if number in asked or dependents.was_cancelled_for_a_parent(number):
+            may_be.add("cancelled")
         may_be |= {"failed"} if uid in struck else set()
         if end is None or end.status not in may_be:
             found.wrong.append(f"event {uid} is {'not ended' if end is None else end.status}")
@@ -105,10 +127,14 @@ def _check_cancels(facts: Facts, lines: list[Line], found: Findings) -> None:
     cancels = dict(facts.cancels)
     for end in facts.finished:
         if end.status == "cancelled":
-            found.cancelled += 1
+            is_for_parent = facts.dependents.was_cancelled_for_a_parent(end.number)
+            found.stopped += is_for_parent
+            found.cancelled += not is_for_parent
             cancels.setdefault(end.number, end.attempt)
     for line in lines:
-        if line.what == "cancel" and facts.numbers.get(line.event) not in cancels:
+        if line.what != "cancel":
+            continue
+        if cancels.keys().isdisjoint(facts.dependents.chain(facts.numbers.get(line.event, 0))):
             found.lost.append(f"the cancel {line} was answered, and is not on record")
     found.again += [
         f"event {number}: attempt {attempt}, cancelled in attempt {cancels[number]}"
@@ -158,6 +184,19 @@ def _check_attempts(facts: Facts, lines: list[Line], found: Findings) -> None:
     for uid, number in facts.numbers.items():
         if number in completed and (uid, attempts.get(number)) not in finishes:
             found.wrong.append(f"event {uid}: the attempt on record never finished")
+
+
+def _check_dependents(facts: Facts, found: Findings) -> None:
+    """Children have ended as their parents require, and continuations are those on record."""
+    dependents = facts.dependents
+    finished = [(end.number, end.status, end.attempt) for end in facts.finished]
+    broken = check(dependents, facts.numbers, finished)
+    found.children = len({edge.child for edge in dependents.edges})
+    found.continued = len(dependents.following)
+    found.forgotten += broken.forgotten
+    found.early += broken.early
+    found.amiss += broken.continued
+    found.wrong += broken.unsound
 
 
 def _check_overlaps(facts: Facts, lines: list[Line], found: Findings) -> None:

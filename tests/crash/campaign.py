@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
+from uuid import UUID
 
 from crash.audit import Findings, audit
 from crash.bases import Base
 from crash.deeds import QUEUE, Deed, Doer
+from crash.dependents import draw_after, draw_kinds
 from crash.facts import LEASE
 from crash.journal import Journal, read
 from crash.on_postgres import OnPostgres
@@ -47,7 +49,7 @@ SHORT = 1.5
 RENEWED = 2.0
 """Seconds: the lease of workers that get no file descriptors, and have to renew it all the same."""
 
-RARE = ("takeover", "reap", "renewal")
+RARE = ("takeover", "reap", "renewal", "resolve", "continue")
 """Beginnings of points that a worker passes seldom: it dies the first time."""
 
 PATIENCE = 2.0
@@ -400,7 +402,7 @@ class Campaign:
 
     async def _append(self, executor: Doer) -> None:
         """Append now and then, never too far ahead of the workers."""
-        rng, label = self._rng, 0
+        rng, label, known = self._rng, 0, list[UUID]()
         while True:
             counts = await executor.store.counts()
             if counts[EventStatus.PENDING] < 60:
@@ -410,10 +412,13 @@ class Campaign:
                 if "clock" in self._chosen and label % 3 == 0:
                     size, pause = 3, LONG
                 deeds = [
-                    Deed(label=label, pause=pause, slips=n % 3, note=note) for n in range(size)
+                    Deed(label=label, pause=pause, slips=n % 3, note=note, **draw_kinds(rng))
+                    for n in range(size)
                 ]
-                for deed in await executor.append_many(deeds):
+                after, when = draw_after(rng, deeds, known)
+                for deed in await executor.append_many(deeds, after=after, when=when):
                     self._written.write("appended", deed.id)
+                    known.append(deed.id)
             await asyncio.sleep(0.02)
 
     async def _cancel(self, executor: Doer) -> None:

@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
+from crash.dependents import continue_deed
 from crash.journal import Journal
 
 from lionpride.core import Event, Executor, Processor, Retry
+from lionpride.errors import ExecutionError
 
 QUEUE = "deeds"
 
@@ -42,7 +44,8 @@ class Hooks:
 class Deed(Event):
     """Sleeps, and blocks the event loop or the interpreter if that is asked.
 
-    It fails ``slips`` times first.
+    It fails ``slips`` times first, and then for good if it ``fails``. If it ``follows``, so many
+    events are appended when it completes, and ``origin`` is of these (see ``dependents``).
 
     ``note`` is a field that the release before lacks (see ``old_release``).
     """
@@ -53,11 +56,17 @@ class Deed(Event):
     hold: float = 0.0
     slips: int = 0
     note: str = ""
+    fails: bool = False
+    follows: int = 0
+    origin: str = ""
 
     retry: ClassVar[Retry | None] = RETRY
 
     async def _invoke(self) -> Any:
-        return await perform(self)
+        response = await perform(self)
+        if self.fails:
+            raise ExecutionError("for good", retryable=False)
+        return continue_deed(self) if self.follows else response
 
 
 async def perform(deed: Any) -> Any:

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from crash.dependents import Dependents
+
 ENDS = ("completed", "failed", "cancelled", "skipped", "aborted")
 
 
@@ -41,6 +43,7 @@ class Facts:
         renewed: When it was claimed or renewed last, by the clock of this machine, where the store
             has no clock of its own. All times are Unix time in seconds.
         ended: When the first ending of each was put on record, by number.
+        dependents: What it says of parents, children and continuations.
         cancels: The attempt of each event whose cancel was answered while it was claimed.
         wrong: What is wrong with the tables themselves.
     """
@@ -53,6 +56,7 @@ class Facts:
     until: dict[tuple[int, int], float] = field(default_factory=dict)
     renewed: dict[tuple[int, int], float] = field(default_factory=dict)
     ended: dict[int, float] = field(default_factory=dict)
+    dependents: Dependents = field(default_factory=Dependents)
     cancels: dict[int, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 

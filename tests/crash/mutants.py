@@ -6,8 +6,10 @@ from typing import Any
 
 from crash.deeds import Deed, Doer
 
+from lionpride.stores.contract import Settled
 from lionpride.stores.postgres import hot_complete, transaction
-from lionpride.stores.sql import leases
+from lionpride.stores.sql import continuing, leases, resolving, store
+from lionpride.stores.sql.appending import AppendRequest
 from lionpride.stores.sql.heartbeat import Heartbeat
 from lionpride.stores.sql.runnable import RunnableEvents
 from lionpride.stores.sql.seen_heartbeats import SeenHeartbeats
@@ -112,8 +114,9 @@ def early_word() -> None:
         self.early = asyncio.ensure_future(append(self, event))  # type: ignore[attr-defined]
         return event
 
-    async def spoilt_many(self: Doer, events: Any) -> Any:
-        self.early = asyncio.ensure_future(append_many(self, events))  # type: ignore[attr-defined]
+    async def spoilt_many(self: Doer, events: Any, **how: Any) -> Any:
+        under_way = append_many(self, events, **how)
+        self.early = asyncio.ensure_future(under_way)  # type: ignore[attr-defined]
         return events
 
     Doer.append, Doer.append_many = spoilt, spoilt_many  # type: ignore[assignment]
@@ -135,6 +138,87 @@ def trust_the_clock() -> None:
     SeenHeartbeats.is_recent = lambda self, worker, until: False  # type: ignore[method-assign]
 
 
+def forgets_children() -> None:
+    """The end of a parent is noted, and its children do not learn of it."""
+
+    async def ended(*_: Any) -> tuple[list[Any], bool]:
+        return [], False
+
+    resolving._ended = ended  # type: ignore[assignment]
+
+
+def releases_early() -> None:
+    """A child is released as soon as one of its parents has ended."""
+    count_met = resolving.count_met
+
+    async def spoilt(tx: Any, children: Any, by: int = 1) -> list[int]:
+        children = sorted(set(children))
+        await count_met(tx, children, by)
+        return children
+
+    resolving.count_met = spoilt
+
+
+def runs_after_any_end() -> None:
+    """A child is released however its parents have ended."""
+    resolving._Parent.meets = lambda self, when: True  # type: ignore[method-assign]
+
+
+def resolves_what_it_keeps() -> None:
+    """The changes of parents are deleted in one transaction, and resolved in the next."""
+    resolve, kept = resolving.resolve, list[Any]()
+
+    async def spoilt(tx: Any) -> Any:
+        if not kept:
+            kept.extend(await tx.rows("SELECT parent, queue FROM {parent_change}"))
+            await tx.rows("DELETE FROM {parent_change} WHERE queue > $1", 0)
+            return resolving.Resolved(left=bool(kept))
+        for parent, queue in kept:
+            insert = "INSERT INTO {parent_change} (parent, queue) VALUES ($1, $2)"
+            await tx.rows(insert, parent, queue)
+        kept.clear()
+        return await resolve(tx)
+
+    resolving.resolve = spoilt
+
+
+def continues_what_it_lost() -> None:
+    """The continuation of an attempt is appended though its settlement was refused."""
+
+    async def spoilt(tx: Any, row: Any, request: Any) -> Any:
+        (settled,) = await continuing.settle(tx, [row])
+        appended = await continuing.append(tx, request)
+        if settled is Settled.APPLIED:
+            await continuing.continue_event(tx, row[0], appended.numbers[-1])
+        return continuing.ContinuedResult(settled, *appended)
+
+    store.settle_continued = spoilt  # type: ignore[attr-defined]
+
+
+def ends_before_it_continues() -> None:
+    """An event completes in one transaction, and its continuation is appended in the next."""
+
+    async def spoilt(self: Any, event: Any, attempt: int, outcome: Any) -> Any:
+        (answer,) = await self._settle([(event, attempt, outcome)])
+        rows = await self._event_rows(outcome.entries, None)
+        after = {uid.bytes: one for uid, one in outcome.after.items()}
+
+        async def append(tx: Any) -> Any:
+            appended = await continuing.append(tx, AppendRequest(rows, after=after))
+            number = event.execution.arrival
+            await continuing.continue_event(tx, number, appended.numbers[-1])
+            return appended
+
+        async def appended(result: Any) -> Any:
+            return await self._appended(outcome.entries, result, None, outcome.after)
+
+        if answer is Settled.APPLIED:
+            await self._backend.run(append, appended)
+        return answer
+
+    store.SqlStore._settle_continued = spoilt  # type: ignore[method-assign]
+
+
 MUTANTS = {
     each.__name__: each
     for each in (
@@ -150,6 +234,12 @@ MUTANTS = {
         early_word,
         drop_locks,
         trust_the_clock,
+        forgets_children,
+        releases_early,
+        runs_after_any_end,
+        resolves_what_it_keeps,
+        continues_what_it_lost,
+        ends_before_it_continues,
     )
 }
 """By name, since they are put in by the worker process itself."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+from crash.dependents import Dependents
 from crash.facts import ENDS, LEASE, Facts, Finished
 from crash.points import Reached
 from stores.homes import Home, aside
@@ -107,7 +108,10 @@ class OnPostgres:
         "creation",
         *(
             f"{deed}: {when}"
-            for deed in ("append", "claim", "settle", "takeover", "reap", "commit")
+            for deed in (
+                *("append", "claim", "settle", "takeover", "reap", "resolve", "continue"),
+                "commit",
+            )
             for when in ("before", "after")
         ),
         "attempt",
@@ -185,6 +189,13 @@ class OnPostgres:
             until={(number, attempt): at for number, attempt, at in self._ask(_UNTIL)},
             cancels=dict(self._ask(f"SELECT number, attempt FROM {s}.audit WHERE what = 'cancel'")),
             ended={number: at for number, _, at in ended},
+            dependents=Dependents.read(
+                self._ask(f"SELECT parent, child, condition, met FROM {s}.dependency"),
+                self._ask(f"SELECT number, next FROM {s}.continuation"),
+                self._ask(f"SELECT number, payload FROM {s}.event"),
+                self._ask(f"SELECT number, result FROM {s}.finished"),
+                self._ask(f"SELECT what, number, seq FROM {s}.audit ORDER BY seq"),
+            ),
         )
         self._check(facts)
         return facts
@@ -226,6 +237,8 @@ _DOES = {
     r'INSERT INTO "\w+"\."finished"': "settle",
     r'UPDATE "\w+"\."lease" SET leased_until = 0': "takeover",
     r'DELETE FROM "\w+"\."lease" WHERE number = ANY': "reap",
+    r'DELETE FROM "\w+"\."parent_change"': "resolve",
+    r'INSERT INTO "\w+"\."continuation"': "continue",
     r"^COMMIT": "commit",
 }
 """What a statement is for, by what is in it."""

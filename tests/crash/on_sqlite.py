@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import UUID
 
 import apsw
+from crash.dependents import Dependents
 from crash.facts import ENDS, LEASE, Facts, Finished
 from crash.points_on_sqlite import POINTS
 
@@ -91,6 +92,13 @@ def _facts(db: apsw.Connection) -> Facts:
         renewed={(number, attempt): at for number, attempt, at in db.execute(renewed)},
         ended={number: at for number, _, at in ended},
         cancels=dict(db.execute("SELECT number, attempt FROM audit WHERE what = 'cancel'")),
+        dependents=Dependents.read(
+            _all(db, "parent, child, condition, met", "lionpride_dependency"),
+            _all(db, "number, next", "lionpride_continuation"),
+            _all(db, "number, payload", "lionpride_event"),
+            _all(db, "number, result", "lionpride_finished"),
+            _all(db, "what, number, seq", "audit ORDER BY seq"),
+        ),
     )
     _check(db, facts)
     return facts

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from crash.audit import Findings, audit
 from crash.bases import Base
@@ -15,6 +16,8 @@ from crash.facts import LEASE
 from crash.journal import Journal, Line, read
 from crash.points import CHECKED, NOTED
 from crash.workers import Nursery, Worker
+
+from lionpride.model.after import When
 
 
 class Scene:
@@ -38,8 +41,14 @@ class Scene:
         self._workers: list[Worker] = []
         self.executor = Doer(store=base.url(), queue=QUEUE)
 
-    async def append(self, *deeds: Deed, priorities: list[float] | None = None) -> None:
-        for deed in await self.executor.append_many(deeds, priorities):
+    async def append(
+        self,
+        *deeds: Deed,
+        priorities: list[float] | None = None,
+        after: dict[UUID, list[UUID]] | None = None,
+        when: When | None = None,
+    ) -> None:
+        for deed in await self.executor.append_many(deeds, priorities, after=after, when=when):
             self._written.write("appended", deed.id)
 
     async def cancel(self, uid: str) -> None:
@@ -269,3 +278,54 @@ async def older_release(made: Scene) -> None:
     found = await made.end()
     assert not found.troubles(), found.troubles()
     assert len({line.pid for line in made.lines("finish")}) == 2, "one each"
+
+
+async def children_wait_for_their_parents(made: Scene) -> None:
+    """One child has parents of which one takes long; the parent of another one fails for good."""
+    short, long, child = Deed(), Deed(pause=0.5), Deed()
+    failing, other, last = Deed(fails=True), Deed(), Deed()
+    after = {child.id: [short.id, long.id], other.id: [failing.id], last.id: [other.id]}
+    await made.append(short, long, child, failing, other, last, after=after)
+    await made.start(concurrency=4)
+    found = await made.end(limit=5.0)
+    assert not found.troubles(), found.troubles()
+    assert (found.children, found.stopped) == (3, 2)
+
+
+async def killed_while_children_are_released(made: Scene, point: str) -> None:
+    """A worker is killed when it releases a child, and another one goes on."""
+    parent, child = Deed(), Deed()
+    await made.append(parent, child, after={child.id: [parent.id]})
+    first = await made.start(point=f"resolve: {point}")
+    await first.ended
+    await made.start()
+    found = await made.end(limit=5.0)
+    assert not found.troubles(), found.troubles()
+    assert made.lines("point"), "it was killed there"
+
+
+async def killed_while_it_continues(made: Scene, point: str) -> None:
+    """A worker is killed when it records the end of an event, and what continues it."""
+    await made.append(Deed(follows=3))
+    first = await made.start(point=f"continue: {point}")
+    await first.ended
+    await made.start()
+    found = await made.end()
+    assert not found.troubles(), found.troubles()
+    assert made.lines("point"), "it was killed there"
+    assert found.continued == 2, "the continuation is continued as well"
+
+
+async def continued_past_its_lease(made: Scene) -> None:
+    """A worker is stopped for longer than its lease; what would continue its attempt is refused."""
+    await made.append(Deed(pause=0.4, follows=2))
+    late = await made.start()
+    await made.until("start", 1)
+    made.stop(late)
+    await made.start()
+    await made.until("start", 2)
+    made.go_on(late)
+    await made.until("finish", 2)
+    found = await made.end()
+    assert not found.troubles(), found.troubles()
+    assert (found.events, found.continued) == (3, 1)

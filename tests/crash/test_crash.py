@@ -1,6 +1,7 @@
 """Workers on one file are killed: nothing is lost, and nothing is completed twice."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -18,7 +19,11 @@ from crash.scene import (
     blocked_past_its_lease,
     cancelled_and_failed,
     cancelled_and_killed,
+    children_wait_for_their_parents,
     clock_jumps_past_a_lease,
+    continued_past_its_lease,
+    killed_while_children_are_released,
+    killed_while_it_continues,
     older_release,
     scene,
     stopped_alone,
@@ -44,6 +49,8 @@ GROUPS = {
     "settle": ("settle: before", "settle: after", "settle: told"),
     "thread": ("thread: before", "thread: after"),
     "takeover": ("takeover: before", "takeover: after", "claim: after"),
+    "resolve": ("resolve: before", "resolve: after"),
+    "continue": ("continue: before", "continue: after"),
     "renewal": ("renewal",),
     "disk": ("log", "checkpoint"),
 }
@@ -259,6 +266,28 @@ async def test_what_is_cancelled_does_not_start_again(
         await play(made)
 
 
+# -- parents, children and continuations ----------------------------------------------------------
+
+
+async def test_children_start_when_their_parents_have_ended(base: Base, tmp_path: Path) -> None:
+    async with nursery() as workers, scene(workers, base, tmp_path) as made:
+        await children_wait_for_their_parents(made)
+
+
+@pytest.mark.parametrize("point", ["before", "after"])
+@pytest.mark.parametrize("play", [killed_while_children_are_released, killed_while_it_continues])
+async def test_one_that_is_killed_forgets_no_child_and_no_continuation(
+    play: Callable[[Scene, str], Awaitable[None]], point: str, base: Base, tmp_path: Path
+) -> None:
+    async with nursery() as workers, scene(workers, base, tmp_path) as made:
+        await play(made, point)
+
+
+async def test_one_that_is_late_continues_nothing(base: Base, tmp_path: Path) -> None:
+    async with nursery() as workers, scene(workers, base, tmp_path, LEASE) as made:
+        await continued_past_its_lease(made)
+
+
 # -- tests of the tests ----------------------------------------------------------------------------
 
 
@@ -273,6 +302,12 @@ async def test_what_is_cancelled_does_not_start_again(
         ("starts_later", stopped_between_check_and_start),
         ("mortal_pulse", without_descriptors),
         ("fail_unreadable", older_release),
+        ("forgets_children", children_wait_for_their_parents),
+        ("releases_early", children_wait_for_their_parents),
+        ("runs_after_any_end", children_wait_for_their_parents),
+        ("continues_what_it_lost", continued_past_its_lease),
+        ("ends_before_it_continues", partial(killed_while_it_continues, point="before")),
+        ("resolves_what_it_keeps", partial(killed_while_children_are_released, point="after")),
         ("dead_or_alive", blocked_past_its_lease),
     ],
 )

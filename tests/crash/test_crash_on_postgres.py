@@ -1,5 +1,7 @@
 """Workers on one PostgreSQL server are killed, frozen and held up: nothing is lost."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,11 @@ from crash.scene import (
     blocked_past_its_lease,
     cancelled_and_failed,
     cancelled_and_killed,
+    children_wait_for_their_parents,
     clock_jumps_past_a_lease,
+    continued_past_its_lease,
+    killed_while_children_are_released,
+    killed_while_it_continues,
     older_release,
     scene,
     stopped_alone,
@@ -122,6 +128,28 @@ async def test_what_is_cancelled_does_not_start_again(
         await play(made)
 
 
+# -- parents, children and continuations ----------------------------------------------------------
+
+
+async def test_children_start_when_their_parents_have_ended(base: Base, tmp_path: Path) -> None:
+    async with nursery() as workers, scene(workers, base, tmp_path) as made:
+        await children_wait_for_their_parents(made)
+
+
+@pytest.mark.parametrize("point", ["before", "after"])
+@pytest.mark.parametrize("play", [killed_while_children_are_released, killed_while_it_continues])
+async def test_one_that_is_killed_forgets_no_child_and_no_continuation(
+    play: Callable[[Scene, str], Awaitable[None]], point: str, base: Base, tmp_path: Path
+) -> None:
+    async with nursery() as workers, scene(workers, base, tmp_path) as made:
+        await play(made, point)
+
+
+async def test_one_that_is_late_continues_nothing(base: Base, tmp_path: Path) -> None:
+    async with nursery() as workers, scene(workers, base, tmp_path, LEASE) as made:
+        await continued_past_its_lease(made)
+
+
 # -- tests of the tests ----------------------------------------------------------------------------
 
 
@@ -150,6 +178,11 @@ async def test_a_campaign_reports_events_that_stay_claimed(
         ("starts_later", stopped_between_check_and_start),
         ("mortal_pulse", without_descriptors),
         ("fail_unreadable", older_release),
+        ("forgets_children", children_wait_for_their_parents),
+        ("releases_early", children_wait_for_their_parents),
+        ("runs_after_any_end", children_wait_for_their_parents),
+        ("continues_what_it_lost", continued_past_its_lease),
+        ("ends_before_it_continues", partial(killed_while_it_continues, point="before")),
     ],
 )
 async def test_a_spoilt_store_is_caught(

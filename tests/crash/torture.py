@@ -89,6 +89,9 @@ def _print(results: list[Result], points: tuple[str, ...], seconds: float) -> in
         ("attempts", sum(each.attempts for each in found)),
         ("interrupted", sum(each.interrupted for each in found)),
         ("cancelled", sum(each.cancelled for each in found)),
+        ("children", sum(each.children for each in found)),
+        ("children cancelled for a parent", sum(each.stopped for each in found)),
+        ("continued events", sum(each.continued for each in found)),
         ("starts of workers", sum(each.starts for each in results)),
         ("kills", sum(kills.values())),
         *(
@@ -103,6 +106,9 @@ def _print(results: list[Result], points: tuple[str, ...], seconds: float) -> in
         ("started after finished elsewhere", sum(len(each.late) for each in found)),
         ("cancelled and started again", sum(len(each.again) for each in found)),
         ("stuck", sum(len(each.stuck) for each in found)),
+        ("forgotten children", sum(len(each.forgotten) for each in found)),
+        ("children that ran too early", sum(len(each.early) for each in found)),
+        ("wrong continuations", sum(len(each.amiss) for each in found)),
         ("otherwise wrong", sum(len(each.wrong) for each in found)),
         ("wall time", f"{seconds:.1f} s on {os.cpu_count()} cores"),
     ]

@@ -6,10 +6,12 @@ import os
 import signal
 import threading
 from contextlib import AsyncExitStack
+from random import Random
 from typing import Any
 
 from crash import children, descriptors, mutants, on_postgres, points_on_sqlite
 from crash.deeds import QUEUE, Deed, Doer, Hooks
+from crash.dependents import draw_after, draw_kinds
 from crash.facts import LEASE
 from crash.journal import Journal
 from crash.points import (
@@ -151,7 +153,12 @@ async def _append_all(
     """Append the batches in turn over all executors."""
     for number, size in enumerate(orders.batches):
         label, executor = os.getpid() * 100 + number, executors[number % len(executors)]
-        deeds = [deed(label=label, pause=orders.pause, slips=n % 3) for n in range(size)]
+        rng = Random(label)
+        kinds = [draw_kinds(rng) if deed is Deed else {} for _ in range(size)]
+        deeds = [
+            deed(label=label, pause=orders.pause, slips=n % 3, **kind)
+            for n, kind in enumerate(kinds)
+        ]
         if orders.hold and deed is Deed:
             deeds.append(Deed(label=label, hold=orders.hold))
         try:
@@ -159,7 +166,7 @@ async def _append_all(
                 await executor.append_many(deeds, [0.0] * len(deeds))
                 _note(journal, deeds)
             else:
-                await _append(executor, journal, deeds, at_once=bool(label % 2))
+                await _append(executor, journal, deeds, at_once=bool(label % 2), rng=rng)
         except StoreError:
             if not orders.exhausted:
                 raise
@@ -170,12 +177,22 @@ async def _append_all(
         await _append(executor, journal, [deed(label=number)], at_once=True)
 
 
-async def _append(executor: Doer, journal: Journal, deeds: list[Any], *, at_once: bool) -> None:
-    """Append a batch, event by event at once or in one call."""
+async def _append(
+    executor: Doer,
+    journal: Journal,
+    deeds: list[Any],
+    *,
+    at_once: bool,
+    rng: Random | None = None,
+) -> None:
+    """Append a batch, event by event at once or in one call, and with parents if they are drawn."""
     if at_once:
         await asyncio.gather(*map(executor.append, deeds))
-    else:
+    elif rng is None:
         await executor.append_many(deeds)
+    else:
+        after, when = draw_after(rng, deeds)
+        await executor.append_many(deeds, after=after, when=when)
     _note(journal, deeds)
     await asyncio.sleep(0.01)
 

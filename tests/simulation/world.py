@@ -364,7 +364,12 @@ class World(Beside):
         copied.lapse()
         changed |= copied.resolved  # for a parent that failed or was retried
         # An event in memory names parents that were removed; a database refuses unknown ones.
-        stranded = any(row.gone and (row.blocked or row.for_parents) for row in self.reference.rows)
+        stranded = any(
+            not self.reference.knows(parent)
+            for row in self.reference.rows
+            if row.blocked or row.for_parents
+            for parent in row.after.parents
+        )
         for kind, make in STORES.items():
             if kind != "memory" and stranded and not self.durable:
                 continue
