@@ -33,7 +33,9 @@ from ..model.continuation import Then
 from ..model.element import Element
 from ..model.execution import EventStatus, Execution
 from ..model.progress import Progress
+from ..model.recurrence import Cron, Every
 from ..model.retry_policy import Retry
+from ..model.schedule import Schedule
 from ..model.unset import Unset
 from ..rules.limits.limit import Limit
 from ..rules.state_machine import Defer
@@ -43,12 +45,14 @@ __all__ = (
     "AccessError",
     "AttemptContext",
     "ConfigurationError",
+    "Cron",
     "Defer",
     "DependencyError",
     "Element",
     "Event",
     "EventCancelledError",
     "EventStatus",
+    "Every",
     "Execution",
     "ExecutionError",
     "Executor",
@@ -69,6 +73,7 @@ __all__ = (
     "RateLimited",
     "RestartedError",
     "Retry",
+    "Schedule",
     "Skip",
     "StoreError",
     "Then",

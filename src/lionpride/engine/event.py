@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 from ..errors import ConfigurationError
 from ..model.costs import REQUEST
 from ..model.event_data import EventData, state_costs
+from ..model.recurrence import Rule
 from ..model.retry_policy import Retry
+from ..model.schedule import Schedule
 from .attempt_context import WORKER
+from .declared_schedules import declare_schedules
 from .reporting import REPORT, checked_progress, report
 
 __all__ = ("Event",)
@@ -33,14 +36,33 @@ class Event(EventData):
     retry: ClassVar[Retry | None] = None
     """The retry policy of the class; None for a single attempt."""
 
+    def __init_subclass__(
+        cls, *, schedules: Mapping[str, Rule | Schedule] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init_subclass__(**kwargs)  # `schedules` is read when the class is complete
+
     @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+    def __pydantic_init_subclass__(
+        cls, *, schedules: Mapping[str, Rule | Schedule] | None = None, **kwargs: Any
+    ) -> None:
+        """Note the options of the class statement.
+
+        Args:
+            schedules: Schedules that executors of this class make when they start, by name. They
+                append an event with the defaults of its fields.
+            **kwargs: For pydantic.
+
+        Raises:
+            ConfigurationError: if the retry policy or a schedule is invalid.
+        """
         super().__pydantic_init_subclass__(**kwargs)
         policy: object = cls.retry
         if policy is not None and not isinstance(policy, Retry):
             raise ConfigurationError(
                 f"{cls.__qualname__}.retry must be a Retry or None, not {policy!r}"
             )
+        if schedules is not None:
+            declare_schedules(cls, schedules)
 
     @property
     def request(self) -> dict[str, Any]:

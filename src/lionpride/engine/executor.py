@@ -25,12 +25,15 @@ from ..model.collections.container import IdLike
 from ..model.collections.flow import Flow
 from ..model.execution import EventStatus
 from ..model.progress import Progress
+from ..model.recurrence import Rule
 from ..model.retry_policy import Retry
+from ..model.schedule import Missed, OverlapPolicy, Schedule
 from ..rules.limits.limit import Limit
 from ..rules.limits.limit_set import Limits
 from ..stores.contract import Relative, Store
 from ..stores.open import open_store
 from ..stores.record import Record
+from ..stores.schedule_record import ScheduleRecord
 from ..stores.states import Events, States
 from .admin import Admin
 from .append_options import AppendOptions, Parents, RunOptions
@@ -46,6 +49,7 @@ from .lifespan import Factory
 from .observers import AppendWrapper, Listener, Observer, Observers, Picks, Wrapper
 from .processor import GRACE, Processor
 from .run_control import RunControl, Scope
+from .schedules import Schedules
 from .submission import Submission
 
 if TYPE_CHECKING:
@@ -140,6 +144,8 @@ class Executor:
             max_pending=config.get("max_queue_size"),
             owner=owner,
         )
+        submission = self._submission
+        self._schedules = Schedules(store, lambda: submission.max_pending, submission.check)
         self._control = RunControl(
             store,
             observers,
@@ -152,6 +158,8 @@ class Executor:
             owns_store=owns_store,
             lifespan=lifespan,
             executor=weakref.ref(self),
+            schedules=self._schedules,
+            event_types=self._event_types,
         )
         self._completion = CompletionService(store, self._control.is_working, self._control.slots)
         self._admin = Admin(store, observers, self._control, owner=owner, name=name)
@@ -408,6 +416,67 @@ class Executor:
             Exception: any error of ``append`` and ``result``.
         """
         return await self.result(await self.append(event, priority, **options))
+
+    # -- schedules -------------------------------------------------------------------------------
+
+    async def schedule(
+        self,
+        name: str,
+        event: Event,
+        rule: Rule,
+        *,
+        missed: Missed = "last",
+        missed_limit: int = 100,
+        overlap: OverlapPolicy = "allow",
+        jitter: float = 0.0,
+        ttl: float | None = None,
+        priority: float | None = None,
+    ) -> ScheduleRecord:
+        """Append an event like this one at each instant of a rule, from now on.
+
+        >>> await executor.schedule("nightly", Report(), Cron("30 2 * * *", tz="Europe/Berlin"))
+
+        If the queue has a schedule of this name, it is changed, and keeps its id. A changed rule
+        counts from now. The same call again has no effect, so a program may make it at each start.
+
+        Args:
+            name: The name of the schedule, unique in the queue.
+            event: A pattern of its events: each has the fields and the metadata of this one. It is
+                not appended.
+            rule: An ``Every`` or a ``Cron``.
+            missed: What happens to instants while no worker ran: "skip" skips them, "last" uses the
+                newest one, "all" all of them.
+            missed_limit: The number of instants that "all" uses at most, newest first.
+            overlap: What happens at an instant while the event before is unfinished: "allow"
+                appends the event, "skip" skips the instant, "queue" appends the event to run after
+                that one, at most one, and "replace" cancels that one.
+            jitter: Seconds by which an event starts later at most; the id of the event decides.
+            ttl: Seconds after its start time at which an event expires; None for never.
+            priority: The priority of the events; by default the time of their append.
+
+        Returns:
+            The schedule.
+
+        Raises:
+            OperationError: if a class declares a schedule of this name.
+            TypeError: if the event is not of the event type.
+            ValidationError: for an invalid value.
+        """
+        options = Schedule(
+            rule,
+            missed=missed,
+            missed_limit=missed_limit,
+            overlap=overlap,
+            jitter=jitter,
+            ttl=ttl,
+            priority=priority,
+        )
+        return await self._schedules.set(name, event, options)
+
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules of the queue, to list, change, pause, run and remove them."""
+        return self._schedules
 
     # -- start and stop --------------------------------------------------------------------------
 

@@ -25,8 +25,11 @@ from pydantic import BaseModel
 
 from ..errors import ConfigurationError, LionprideError
 from ..model.costs import check_costs
+from ..model.recurrence import Rule
 from ..model.retry_policy import Retry
+from ..model.schedule import Schedule
 from .config import seconds
+from .declared_schedules import declare_schedules
 from .event import Event
 from .threads import is_plain
 
@@ -142,6 +145,7 @@ def job(
     key: Callable[[Any], str | None] | None = None,
     max_chunks: int | None = None,
     former_names: tuple[str, ...] = (),
+    schedules: Mapping[str, Rule | Schedule] | None = None,
 ) -> JobDecorator: ...
 def job(
     function: Callable[..., Any] | None = None,
@@ -153,6 +157,7 @@ def job(
     key: Callable[[Any], str | None] | None = None,
     max_chunks: int | None = None,
     former_names: tuple[str, ...] = (),
+    schedules: Mapping[str, Rule | Schedule] | None = None,
 ) -> Any:
     """Make an event class from a function; its parameters become the fields.
 
@@ -175,6 +180,8 @@ def job(
         max_chunks: Maximum number of chunks of a generator; 1,000,000 by default.
         former_names: Registry keys that the function had before it was moved or renamed, such as
             ``("jobs.fetch",)``. Events that are stored under them are read as this class.
+        schedules: Schedules that executors of the job make when they start, by name. Each parameter
+            needs a default then.
 
     Returns:
         The event class. Its attribute ``function`` is the original function.
@@ -188,7 +195,10 @@ def job(
 
     def decorate(function: Callable[..., Any]) -> Any:
         settings = _settings(function, timeout, retry, costs, key, max_chunks, former_names)
-        return _event_class(function, settings, names)
+        kind = _event_class(function, settings, names)
+        if schedules is not None:
+            declare_schedules(kind, schedules)
+        return kind
 
     return decorate if function is None else decorate(function)
 

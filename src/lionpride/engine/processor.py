@@ -30,6 +30,7 @@ from .loop_watchdog import watch_loop
 from .observers import Observers
 from .pile_queue import PendingQueue, dequeue, enqueue
 from .runtime import ContinueWith, Runtime
+from .schedule_timer import ScheduleTimer, firing
 
 if TYPE_CHECKING:
     from ..rules.explain import Near
@@ -127,6 +128,7 @@ class Processor:
         self.limits_by_name = Limits(type(self).limits if limits is None else limits)
         self._executor = None if executor is None else weakref.ref(executor)
         self.lifespan: Lifespan | None = None
+        self._timer: ScheduleTimer | None = None
         self._attached: Runtime | None = None
         self._dispatchers: set[Dispatcher] = set()
         self._stopped = False
@@ -144,6 +146,7 @@ class Processor:
         executor: Callable[[], Any] = lambda: None,
         lifespan: Lifespan | None = None,
         continue_with: ContinueWith | None = None,
+        timer: ScheduleTimer | None = None,
     ) -> None:
         """Connect the processor to a store; once, before the first event runs.
 
@@ -155,6 +158,7 @@ class Processor:
             lifespan: Resources to keep open while a worker runs.
             continue_with: Returns the outcome of an attempt that returned ``Then``; None without an
                 executor.
+            timer: Appends scheduled events while a worker runs; None without an executor.
 
         Raises:
             OperationError: if it is connected to a store already.
@@ -170,6 +174,7 @@ class Processor:
         elif self.queue_capacity is not None:
             window = RateWindow(self.queue_capacity, self.capacity_refresh_time)
         self.lifespan = lifespan
+        self._timer = timer
         self._attached = Runtime(
             store,
             observers,
@@ -263,7 +268,8 @@ class Processor:
                     dispatcher.holder,
                     dispatcher.when_woken,
                 ):
-                    await dispatcher.run()
+                    async with firing(self._timer, dispatcher):
+                        await dispatcher.run()
         finally:
             self._dispatchers.discard(dispatcher)
             dispatcher.ended.set()
@@ -283,7 +289,8 @@ class Processor:
         """Return the worker's description for other processes; other threads call it too."""
         is_beginning = not self._dispatchers
         stopped = not (is_beginning or self._starts_events())
-        return self._runtime.about()._replace(stopped=stopped)
+        schedules = () if self._timer is None else self._timer.declared
+        return self._runtime.about()._replace(stopped=stopped, schedules=schedules)
 
     def _starts_events(self) -> bool:
         """Return True if a run is in progress that was not stopped."""

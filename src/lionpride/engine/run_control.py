@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -16,9 +16,13 @@ from ..rules.limits.limit_set import Limits
 from ..stores.contract import Store, is_paused
 from .bound_loop import BoundLoop
 from .config import arguments, seconds
+from .declared_schedules import declared_schedules
+from .event import Event
 from .lifespan import Factory, Lifespan, Opening
 from .observers import Observers
 from .processor import CONCURRENCY, REFRESH, Processor
+from .schedule_timer import ScheduleTimer
+from .schedules import Schedules
 from .submission import Submission
 
 if TYPE_CHECKING:
@@ -53,6 +57,8 @@ class RunControl:
         owns_store: True to close the store then.
         lifespan: Returns the async context manager of the executor's resources; None for none.
         executor: Returns the executor, while it exists, for the processor and the lifespan.
+        schedules: The schedules of the queue.
+        event_types: The classes whose schedules are declared at the first start.
 
     Attributes:
         processor: The processor; None before the first start.
@@ -74,7 +80,12 @@ class RunControl:
         owns_store: bool,
         lifespan: Factory | None,
         executor: Callable[[], Any],
+        schedules: Schedules,
+        event_types: Iterable[type[Event]],
     ) -> None:
+        self._schedules = schedules
+        self._declared = declared_schedules(event_types)
+        self._timer = ScheduleTimer(store, schedules, self._declared)
         self._store = store
         self._observers = observers
         self._submission = submission
@@ -109,9 +120,12 @@ class RunControl:
                 self._executor,
                 self._lifespan,
                 self._submission.continue_with,
+                self._timer,
             )
             self.limits = processor.limits_by_name
             self._submission.configure(self.limits, processor.max_queue_size)
+            if self._declared:
+                await self._schedules.declare(self._declared)
             self.processor = processor
         self._submission.open()
         await self.processor.start()

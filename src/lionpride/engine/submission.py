@@ -92,6 +92,11 @@ class Submission:
         self._unchecked = None
 
     @property
+    def max_pending(self) -> int | None:
+        """The number of events that may be pending; None for no limit."""
+        return self._max_pending
+
+    @property
     def is_open(self) -> bool:
         """True if all callers may append."""
         return self._is_exempt is None
@@ -138,7 +143,7 @@ class Submission:
         if append_now is None or self._observers.level:
             return False
         if type(event) is not self._unchecked:
-            self._check(event)
+            self.check(event)
         if type(priority) is not float or priority - priority != 0.0:  # infinite, or not a number
             priority = checked_priority(event, priority)
         return append_now(event, priority)
@@ -154,7 +159,7 @@ class Submission:
     ) -> E:
         """Append an event; see ``Executor.append``."""
         if type(event) is not self._unchecked:
-            self._check(event)
+            self.check(event)
         priority = checked_priority(event, priority)
         unobserved = not self._observers.level or self._observers.passes(event)
         if options or connection is not None:
@@ -261,7 +266,7 @@ class Submission:
         unchecked, checked = self._unchecked, list[float]()
         for event, priority in zip(events, priorities, strict=True):
             if type(event) is not unchecked:
-                self._check(event)
+                self.check(event)
             if type(priority) is float and isfinite(priority):
                 checked.append(priority)
             else:
@@ -387,7 +392,7 @@ class Submission:
 
     # -- checks ------------------------------------------------------------------------------
 
-    def _check(self, event: Event) -> None:
+    def check(self, event: Event) -> None:
         """Refuse an event of another type, or one that costs more than a limit's amount."""
         if type(event) not in self._accepted:
             self._check_type(event)

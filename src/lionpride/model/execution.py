@@ -242,6 +242,17 @@ class Execution:
         return self.own.get("_due") == math.inf and self.status is EventStatus.PENDING
 
     @property
+    def scheduled_for(self) -> float | None:
+        """The instant of the schedule that has appended it, a Unix timestamp in seconds.
+
+        It is before ``due`` if the schedule has jitter, and before the append if the event is late.
+        None if no schedule has appended it. It is part of the metadata, under ``lion_schedule``.
+        """
+        mark = self.own.get("_metadata", {}).get("lion_schedule")
+        at: Any = mark.get("at") if isinstance(mark, Mapping) else None
+        return float(at) if is_finite(at) else None
+
+    @property
     def progress(self) -> Progress | None:
         """The last progress report of the present or last attempt; None without a report.
 

@@ -58,6 +58,7 @@ class About(NamedTuple):
         starts: The names of the limits that every start takes one of.
         missing: The classes of pending events that it does not run.
         unreadable: The classes that its process has defined, but could not build events of.
+        schedules: The names of the schedules that its event types declare.
     """
 
     slots: int
@@ -70,13 +71,14 @@ class About(NamedTuple):
     stopped: bool = False
     missing: tuple[str, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
+    schedules: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> About:
         """Return the description from the result of ``_asdict``, read from JSON."""
         known = {name: data[name] for name in cls._fields if name in data}
         limits = tuple(map(tuple, data.get("limits", ())))
-        names = {name: tuple(data.get(name, ())) for name in ("starts", "missing")}
+        names = {name: tuple(data.get(name, ())) for name in ("starts", "missing", "schedules")}
         size = len(Unreadable._fields)  # a later release may have reported more
         unreadable = tuple(Unreadable(*each[:size]) for each in data.get("unreadable", ()))
         return cls(**known | {"limits": limits, **names, "unreadable": unreadable})

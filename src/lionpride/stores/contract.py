@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ..rules.queue_position import About, Room, Standing, Unreadable
     from .inspector import Inspector, WorkerRecord
     from .record import Record
+    from .schedule_record import ScheduleRecord
 
 __all__ = (
     "NO_PARENTS",
@@ -419,7 +420,39 @@ class Store(Protocol):
             ValidationError: see ``load``.
         """
 
+    async def change_schedule(
+        self,
+        old: ScheduleRecord | None,
+        new: ScheduleRecord | None,
+        *,
+        events: Sequence[Record] = (),
+        after: Mapping[UUID, After] = NO_PARENTS,
+        room: int | None = None,
+    ) -> bool:
+        """Replace a schedule and append events, in one step, if nobody has changed it meanwhile.
+
+        Args:
+            old: The record as ``schedules`` has returned it; None for a new schedule.
+            new: The record that replaces it, under the same name; None to remove the schedule.
+            events: Records of pending events to append. Those whose id is known are left out. A
+                durable store does not need their classes.
+            after: The parents of some of the events.
+            room: Maximum number of pending events afterwards; None for no maximum.
+
+        Returns:
+            False if the schedule has another version, or a schedule of the name exists already, or
+            does not exist any more. Nothing was changed then.
+
+        Raises:
+            ExistsError: if an id is known in another queue.
+            NotFoundError: if a parent is unknown, or a class that is needed is not defined.
+            QueueFullError: if there is no space for the events. Nothing was changed.
+        """
+
     # -- queries -----------------------------------------------------------------------------
+
+    async def schedules(self) -> list[ScheduleRecord]:
+        """Return the schedules of the queue, by name."""
 
     async def counts(self) -> dict[EventStatus, int]:
         """Return the number of events in each status, in O(1). PROCESSING counts claimed events."""

@@ -15,8 +15,8 @@ Unsubscribe: TypeAlias = Callable[[], None]
 class Signal(Enum):
     """Signals of a store to listeners in its process.
 
-    READY, IDLE, CAPACITY and FINISHED are hints: a listener may be called although nothing has
-    changed, and has to look. Several changes may be one call.
+    READY, IDLE, CAPACITY, FINISHED and SCHEDULES are hints: a listener may be called although
+    nothing has changed, and has to look. Several changes may be one call.
     """
 
     READY = "ready"
@@ -33,6 +33,8 @@ class Signal(Enum):
     """An event of this process expired, was finished by a reap, or was cancelled for a parent; or
     it waits again for a parent that was retried. The listener gets the event and its status before:
     PENDING, PROCESSING or CANCELLED."""
+    SCHEDULES = "schedules"
+    """A schedule may have changed."""
     FAILED = "failed"
     """The store has failed for good: no later call can succeed. The listener gets the StoreError.
     A worker whose slots are all busy may call the store for the next time in an hour."""
@@ -51,9 +53,19 @@ class Listeners:
         idle: The listeners for IDLE.
         capacity: The listeners for CAPACITY.
         finished: The listeners for FINISHED, by the number of the event.
+        schedules: The listeners for SCHEDULES.
     """
 
-    __slots__ = ("capacity", "expired", "failed", "finished", "idle", "ready", "ready_once")
+    __slots__ = (
+        "capacity",
+        "expired",
+        "failed",
+        "finished",
+        "idle",
+        "ready",
+        "ready_once",
+        "schedules",
+    )
 
     def __init__(self) -> None:
         self.ready: tuple[Listener, ...] = ()
@@ -63,6 +75,7 @@ class Listeners:
         self.finished: dict[int, _Group] = {}
         self.expired: _Group = {}
         self.failed: _Group = {}
+        self.schedules: _Group = {}
 
     def subscribe(
         self, signal: Signal, listener: Listener, *, number: int | None = None, once: bool = False
@@ -94,7 +107,8 @@ class Listeners:
 
     def any_hint(self) -> bool:
         """Return True if a listener waits for a hint."""
-        return bool(self.ready or self.ready_once or self.idle or self.capacity or self.finished)
+        hints = self.ready, self.ready_once, self.idle, self.capacity, self.finished, self.schedules
+        return any(hints)
 
     def notify_ready(self) -> None:
         """A claim may find something new."""
@@ -128,6 +142,11 @@ class Listeners:
         """An event expired: the event, and its status before."""
         _call(self.expired, *changed)
 
+    def notify_schedules(self) -> None:
+        """A schedule may have changed."""
+        if self.schedules:
+            _call(self.schedules)
+
     def notify_failed(self, error: Exception) -> None:
         """The store has failed for good."""
         _call(self.failed, error)
@@ -148,6 +167,7 @@ _GROUPS: Final = {
     Signal.CAPACITY: "capacity",
     Signal.EXPIRED: "expired",
     Signal.FAILED: "failed",
+    Signal.SCHEDULES: "schedules",
 }
 
 

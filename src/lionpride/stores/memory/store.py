@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from ...rules.queue_position import About, Blockers, Room, Standing
     from ..inspector import WorkerRecord
     from ..record import Record
+    from ..schedule_record import ScheduleRecord
     from .inspector import MemoryInspector
 
 __all__ = ("MemoryStore",)
@@ -127,6 +128,7 @@ class MemoryStore:
         self._since: dict[str, float] = {}  # the start of each worker
         self._about: dict[str, Callable[[], About] | None] = {}
         self._listeners = Listeners()
+        self._schedules: dict[str, ScheduleRecord] = {}
         self._alarm: Alarm | None = None  # made when an event expires
         self._inspector: MemoryInspector | None = None
 
@@ -783,6 +785,32 @@ class MemoryStore:
         self._waiting.pause_until(until)
         self._listeners.notify_ready()
 
+    async def change_schedule(
+        self,
+        old: ScheduleRecord | None,
+        new: ScheduleRecord | None,
+        *,
+        events: Sequence[Record] = (),
+        after: Mapping[UUID, After] = NO_PARENTS,
+        room: int | None = None,
+    ) -> bool:
+        """See ``Store.change_schedule``."""
+        record = new or old
+        assert record is not None, "a change has a record before it or after it"
+        present = self._schedules.get(record.name)
+        if (present and present.version) != (old and old.version):
+            return False
+        built = [cast("EventData", each.event()) for each in events]
+        entries = [(event, each.priority) for event, each in zip(built, events, strict=True)]
+        if entries:
+            self._append(entries, room=room, exist_ok=True, after=after)
+        if new is None:
+            del self._schedules[record.name]
+        else:
+            self._schedules[new.name] = new
+        self._listeners.notify_schedules()
+        return True
+
     def _drop(self, events: Iterable[EventData]) -> None:
         if self._dependencies.by_number:
             for event in events:
@@ -817,6 +845,10 @@ class MemoryStore:
         counts[_PENDING] -= len(self._held)
         counts[_PROCESSING] += len(self._held)
         return counts
+
+    async def schedules(self) -> list[ScheduleRecord]:
+        """See ``Store.schedules``."""
+        return [self._schedules[name] for name in sorted(self._schedules)]
 
     async def get(self, ids: Iterable[UUID | str]) -> list[Record | None]:
         """See ``Store.get``."""

@@ -27,6 +27,7 @@ TABLES: Final = (
     "child",
     "continuation",
     "parent_change",
+    "schedule",
     "version",
 )
 """The tables, without schema and prefix."""

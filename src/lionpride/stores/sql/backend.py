@@ -68,6 +68,7 @@ __all__ = (
     "EXPIRES",
     "PUBLISHED",
     "READY",
+    "SCHEDULES",
     "Backend",
     "BoundOperation",
     "FinishedRow",
@@ -323,10 +324,10 @@ def common_words(in_list: str, in_pairs: str) -> dict[str, str]:
 
 # -- what a database offers ---------------------------------------------------------------------
 
-READY, ENDED, CANCEL, PUBLISHED, EXPIRES = "recpx"
+READY, ENDED, CANCEL, PUBLISHED, EXPIRES, SCHEDULES = "recpxs"
 """Kinds of changes: an event may be ready, has finished, is to be cancelled, has new progress, or
-is pending and has a latest start."""
-ALL: Final = READY + ENDED + CANCEL + PUBLISHED + EXPIRES
+is pending and has a latest start; or a schedule has changed."""
+ALL: Final = READY + ENDED + CANCEL + PUBLISHED + EXPIRES + SCHEDULES
 """All kinds of changes."""
 
 Then: TypeAlias = Callable[[Any], Coroutine[Any, Any, Any]]

@@ -11,7 +11,7 @@ from ...errors import LionprideError
 from ..alarm import Alarm
 from ..listeners import Listeners
 from . import queries
-from .backend import CANCEL, ENDED, EXPIRES, PUBLISHED, READY, Backend
+from .backend import CANCEL, ENDED, EXPIRES, PUBLISHED, READY, SCHEDULES, Backend
 from .claiming import BlockedClaims
 from .local_events import LocalEvents
 from .rows import PENDING, PROCESSING
@@ -78,6 +78,8 @@ class OtherProcesses:
             self._blocked.note_change()
         if EXPIRES in changes:
             self._alarm.set(await self._backend.read(queries.next_expiry))
+        if SCHEDULES in changes:
+            self._listeners.notify_schedules()
         if READY in changes or ENDED in changes or PUBLISHED in changes:
             self._listeners.notify_capacity()
         return took

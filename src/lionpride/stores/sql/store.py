@@ -45,11 +45,12 @@ from ..inspector import Inspector, WorkerRecord
 from ..listeners import Listener, Signal, Unsubscribe
 from ..maintenance import Finding, SchemaVersion
 from ..record import Record
+from ..schedule_record import ScheduleRecord
 from ..states import States
 from ..terms import Terms
 from . import operations, queries
 from .appending import Appended, AppendRequest, append_or_find
-from .backend import CANCEL, ENDED, EXPIRES, PUBLISHED, READY, Backend
+from .backend import CANCEL, ENDED, EXPIRES, PUBLISHED, READY, SCHEDULES, Backend
 from .claiming import ClaimRequest, ClaimResult
 from .codec import (
     PLAIN_COLUMNS,
@@ -79,6 +80,7 @@ from .queries import Snapshot
 from .requests import CHUNK, ignore_error, map_in_pieces, repeat_until_done
 from .resolving import Resolved, Resolver
 from .rows import EMPTY_RESULT, PENDING, EventRow, ProgressRow, ReadyColumns, SettlementRow
+from .schedules import ScheduleChange, ScheduleChanged, change_schedule, schedules
 
 __all__ = ("LEASE", "SqlStore")
 
@@ -765,6 +767,39 @@ class SqlStore:
             self._backend.notify(READY)
 
         await self._backend.run(partial(operations.pause, until=until), paused)
+
+    async def change_schedule(
+        self,
+        old: ScheduleRecord | None,
+        new: ScheduleRecord | None,
+        *,
+        events: Sequence[Record] = (),
+        after: Mapping[UUID, After] = NO_PARENTS,
+        room: int | None = None,
+    ) -> bool:
+        """See ``Store.change_schedule``."""
+        rows = [record_event_row(record, 0.0) for record in events]
+        self._check_sizes(rows)
+        parents = {uid.bytes: one for uid, one in after.items()}
+        change = ScheduleChange.of(old, new, rows, parents, room)
+
+        async def changed(result: ScheduleChanged) -> bool:
+            if result.is_made:
+                self._listeners.notify_schedules()
+                self._backend.notify(SCHEDULES + READY + EXPIRES if rows else SCHEDULES)
+                if rows:
+                    self._listeners.notify_ready()
+                    self._alarm.set(
+                        min((row.state[-1] for row in rows if row.state[-1]), default=None)
+                    )
+            return result.is_made
+
+        made: bool = await self._backend.run(partial(change_schedule, change=change), changed)
+        return made
+
+    async def schedules(self) -> list[ScheduleRecord]:
+        """See ``Store.schedules``."""
+        return await self._backend.read(schedules)
 
     async def paused_until(self) -> float:
         """See ``Store.paused_until``."""

@@ -209,6 +209,15 @@ CREATE TABLE {parent_change} (
 
 CREATE INDEX "{p}parent_change_queue" ON {parent_change} (queue, number);
 
+-- Schedules append events at instants of a rule. A change replaces the row if its version is known.
+CREATE TABLE {schedule} (
+    queue   integer NOT NULL,
+    name    text    NOT NULL,
+    version text    NOT NULL,  -- another one after each change
+    body    text    NOT NULL,  -- the record, as JSON (stores/schedule_record.py)
+    PRIMARY KEY (queue, name)
+);
+
 -- Every statement that inserts into `finished` calls this function with the numbers. It returns
 -- true if one of them has children that wait. The statements of a function see what was committed
 -- before they began, also if the calling statement has waited for a row lock meanwhile.

@@ -191,6 +191,15 @@ CREATE TABLE lionpride_parent_change (
 
 CREATE INDEX lionpride_parent_change_queue ON lionpride_parent_change (queue, number);
 
+-- Schedules append events at instants of a rule. A change replaces the row if its version is known.
+CREATE TABLE lionpride_schedule (
+    queue   INTEGER NOT NULL,
+    name    TEXT    NOT NULL,
+    version TEXT    NOT NULL,  -- another one after each change
+    body    TEXT    NOT NULL,  -- the record, as JSON (stores/schedule_record.py)
+    PRIMARY KEY (queue, name)
+) STRICT, WITHOUT ROWID;
+
 CREATE TRIGGER lionpride_note_ended AFTER INSERT ON lionpride_finished
 WHEN EXISTS (SELECT 1 FROM lionpride_dependency WHERE parent = NEW.number)
 BEGIN
