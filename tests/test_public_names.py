@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 ERRORS = {
     "AccessError",
     "ConfigurationError",
+    "Cron",
     "DependencyError",
     "EventCancelledError",
     "ExecutionError",
@@ -40,6 +41,7 @@ NAMES = ERRORS | {
     "Element",
     "Event",
     "EventStatus",
+    "Every",
     "Execution",
     "Executor",
     "Flow",
@@ -51,6 +53,7 @@ NAMES = ERRORS | {
     "Progress",
     "Progression",
     "Retry",
+    "Schedule",
     "Then",
     "Transition",
     "Unset",

@@ -6,7 +6,7 @@ import pytest
 
 from lionpride.stores.listeners import Listeners, Signal
 
-HINTS = (Signal.READY, Signal.IDLE, Signal.CAPACITY, Signal.FINISHED)
+HINTS = (Signal.READY, Signal.IDLE, Signal.CAPACITY, Signal.FINISHED, Signal.SCHEDULES)
 
 
 def noted(called: list[str], name: str) -> Callable[..., None]:

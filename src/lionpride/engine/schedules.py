@@ -38,7 +38,7 @@ from ..rules.storable_text import check_text
 from ..stores.continuations import cancel_continuation
 from ..stores.contract import Cancelled, Store
 from ..stores.record import Record
-from ..stores.schedule_record import Appended, ScheduleRecord, Skipped
+from ..stores.schedule_record import LastEvent, ScheduleRecord, SkippedInstant
 
 if TYPE_CHECKING:
     from .event import Event
@@ -247,7 +247,7 @@ class Schedules:
             old, now = await self.get(name), round(self._store.time(), 6)
             event = self._event(old, now, now)
             has_ended = await self._latest(old) is Latest.NONE_OR_FINISHED
-            new = replace(old, last=Appended(now, event.id)) if has_ended else old
+            new = replace(old, last=LastEvent(now, event.id)) if has_ended else old
             if await self._apply(old, _Plan(_renewed(new), {now: event})):
                 return event.id
 
@@ -411,7 +411,7 @@ class Schedules:
         if passed.missed is not None:
             first, last = passed.missed
             reason = "missed" if first == last else f"missed, as all since {_text(first)}"
-            new = replace(new, skipped=Skipped(last, reason))
+            new = replace(new, skipped=SkippedInstant(last, reason))
         return await self._overlap(new, passed.instants, now)
 
     async def _overlap(
@@ -424,7 +424,7 @@ class Schedules:
             decision = decide_overlap(record.schedule.overlap, latest)
             if decision is Overlap.SKIP:
                 reason = "the event before has not finished"
-                record = replace(record, skipped=Skipped(instant, reason))
+                record = replace(record, skipped=SkippedInstant(instant, reason))
                 continue
             if decision is Overlap.REPLACE:
                 if not events:
@@ -433,7 +433,7 @@ class Schedules:
             if decision is Overlap.APPEND_AFTER and record.last is not None:
                 after = record.last.id
             event = events[instant] = self._event(record, instant, now)
-            record = replace(record, last=Appended(instant, event.id))
+            record = replace(record, last=LastEvent(instant, event.id))
             latest = Latest.WAITING
         return _Plan(_renewed(record), events, after, replaced)
 
@@ -472,7 +472,7 @@ class Schedules:
     async def _skip(self, old: ScheduleRecord, plan: _Plan, reason: str) -> None:
         """Record that the instants of a plan have passed without events."""
         last = max(plan.events, default=old.next or 0.0)
-        skipped = Skipped(last, reason)
+        skipped = SkippedInstant(last, reason)
         logger.warning("schedule %r: no event for %s: %s", old.name, _text(last), reason)
         new = replace(old, next=plan.record.next, skipped=skipped)
         await self._store.change_schedule(old, _renewed(new))

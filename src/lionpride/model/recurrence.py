@@ -204,7 +204,7 @@ def _zone(name: str) -> tzinfo:
 
 def _cronsim() -> Any:
     try:
-        import cronsim  # late, as it is optional
+        import cronsim  # late: it is optional
     except ImportError as error:
         raise ConfigurationError(
             "Cron needs the package cronsim: pip install 'lionpride-core[cron]'", cause=error

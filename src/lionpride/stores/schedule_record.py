@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 from ..errors import ValidationError
 from ..model.schedule import Schedule
 
-__all__ = ("Appended", "ScheduleRecord", "Skipped")
+__all__ = ("LastEvent", "ScheduleRecord", "SkippedInstant")
 
 
-class Appended(NamedTuple):
+class LastEvent(NamedTuple):
     """The last event of a schedule.
 
     Attributes:
@@ -25,7 +25,7 @@ class Appended(NamedTuple):
     id: UUID
 
 
-class Skipped(NamedTuple):
+class SkippedInstant(NamedTuple):
     """The last instant of a schedule for which no event was appended.
 
     Attributes:
@@ -70,8 +70,8 @@ class ScheduleRecord:
     declared: Schedule | None = None
     key: str | None = None
     costs: Mapping[str, float] = field(default_factory=dict)
-    last: Appended | None = None
-    skipped: Skipped | None = None
+    last: LastEvent | None = None
+    skipped: SkippedInstant | None = None
     version: str = field(default_factory=lambda: uuid4().hex, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -118,8 +118,8 @@ class ScheduleRecord:
                 declared=None if declared is None else Schedule.from_dict(declared),
                 key=data.get("key"),
                 costs=dict(data.get("costs", {})),
-                last=None if last is None else Appended(float(last[0]), UUID(str(last[1]))),
-                skipped=None if skipped is None else Skipped(float(skipped[0]), str(skipped[1])),
+                last=None if last is None else LastEvent(float(last[0]), UUID(str(last[1]))),
+                skipped=None if skipped is None else SkippedInstant(float(skipped[0]), str(skipped[1])),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ValidationError(

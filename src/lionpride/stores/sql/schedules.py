@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ...model.after import After
 from ..schedule_record import ScheduleRecord
@@ -116,11 +117,7 @@ async def change_schedule(tx: Transaction, change: ScheduleChange) -> ScheduleCh
 
 async def schedules(db: Snapshot) -> list[ScheduleRecord]:
     """Return the schedules of the queue, by name."""
-    found = [(version, json.loads(body)) for version, body in await db.rows(_LIST, db.queue)]
-    return [_record(version, body) for version, body in found]
-
-
-def _record(version: str, body: dict[str, Any]) -> ScheduleRecord:
-    from dataclasses import replace
-
-    return replace(ScheduleRecord.from_dict(body), version=version)
+    return [
+        replace(ScheduleRecord.from_dict(json.loads(body)), version=version)
+        for version, body in await db.rows(_LIST, db.queue)
+    ]
