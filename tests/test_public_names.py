@@ -17,7 +17,6 @@ ROOT = Path(__file__).parents[1]
 ERRORS = {
     "AccessError",
     "ConfigurationError",
-    "Cron",
     "DependencyError",
     "EventCancelledError",
     "ExecutionError",
@@ -37,6 +36,7 @@ ERRORS = {
 
 NAMES = ERRORS | {
     "AttemptContext",
+    "Cron",
     "Defer",
     "Element",
     "Event",

@@ -119,7 +119,9 @@ class ScheduleRecord:
                 key=data.get("key"),
                 costs=dict(data.get("costs", {})),
                 last=None if last is None else LastEvent(float(last[0]), UUID(str(last[1]))),
-                skipped=None if skipped is None else SkippedInstant(float(skipped[0]), str(skipped[1])),
+                skipped=None
+                if skipped is None
+                else SkippedInstant(float(skipped[0]), str(skipped[1])),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ValidationError(
