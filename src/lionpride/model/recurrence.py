@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from heapq import merge
 from itertools import islice, takewhile
-from math import ceil, floor
+from math import floor
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..errors import ConfigurationError, ValidationError
@@ -24,6 +25,14 @@ _SHORTEST: Final = 1.0
 
 _LONGEST: Final = 3_660 * 86_400.0
 """Longest period in seconds: ten years."""
+
+_FURTHEST: Final = 253_402_300_800.0
+"""Largest anchor in seconds: the end of the year 9999."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SOME_DAY: Final = datetime(2000, 1, 1)  # noqa: DTZ001 - a time of a clock, in no zone
+_SECOND: Final = timedelta(seconds=1)
+_NONE: Final = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -60,13 +69,17 @@ class Every:
                     "tzinfo=UTC) or .astimezone()"
                 )
             anchor = anchor.timestamp()
-        if not is_finite(anchor):
+        if not is_finite(anchor) or not abs(anchor) <= _FURTHEST:
             raise ValidationError(
                 "Every: anchor must be a datetime with a time zone, or a Unix timestamp in "
                 f"seconds, not {safe_repr(anchor)}"
             )
         object.__setattr__(self, "seconds", float(period))
         object.__setattr__(self, "anchor", float(anchor))
+
+    def __repr__(self) -> str:
+        anchor = f", anchor={self.anchor!r}" if self.anchor else ""
+        return f"Every({self.seconds!r}{anchor})"
 
     def next_after(self, instant: float) -> float | None:
         """Return the first instant after a time.
@@ -105,10 +118,12 @@ class Every:
 class Cron:
     """A rule in the form of cron: minute, hour, day of month, month, day of week.
 
-    The library cronsim evaluates it, by the rules of Debian's cron. A job at a time of day that a
-    change to daylight saving leaves out runs at the first minute after the gap. A job with ``*`` or
-    a step in the minutes or the hours does not run in the gap, and runs in both of two hours that
-    have the same name; other jobs run in the first of them only.
+    The fields mean the same as in Debian's cron. With six fields, the first one is the second.
+
+    A change of the clocks affects a rule by its minutes and hours. If neither field begins with
+    ``*``, the rule has each time of day once: a time in the gap is at the end of the gap, and of
+    two times that have the same name it has the first. Any other rule has no instant in the gap,
+    and has both of two times that have the same name.
 
     Args:
         expression: As ``"30 2 * * *"`` or ``"*/15 8-18 * * mon-fri"``.
@@ -129,9 +144,11 @@ class Cron:
                     f"Cron: {name} must be a text, not {safe_repr(value)}: as "
                     'Cron("30 2 * * *", tz="Europe/Berlin")'
                 )
-            object.__setattr__(self, name, value)
+        _zone(tz)
+        object.__setattr__(self, "expression", " ".join(expression.split()))
+        object.__setattr__(self, "tz", tz)
         try:
-            is_empty = next(self._from(datetime.now(UTC)), None) is None
+            is_empty = next(self._walls(_SOME_DAY), None) is None
         except _cron_error() as error:
             raise ValidationError(
                 f"Cron: {expression!r} is no cron expression ({error}): write minute, hour, day of "
@@ -139,35 +156,83 @@ class Cron:
                 cause=error,
             ) from error
         if is_empty:
-            raise ValidationError(
-                f"Cron: {expression!r} has no instant in the next decades: check day and month"
-            )
+            raise ValidationError(f"Cron: {expression!r} has no instant: check day and month")
+
+    def __repr__(self) -> str:
+        zone = "" if self.tz == "UTC" else f", tz={self.tz!r}"
+        return f"Cron({self.expression!r}{zone})"
 
     def next_after(self, instant: float) -> float | None:
-        """Return the first instant after a time; None if there is none in the next decades.
+        """Return the first instant after a time; None if there is none before the year 10000.
 
         Args:
             instant: A Unix timestamp in seconds.
         """
-        found = next(self._from(datetime.fromtimestamp(floor(instant), UTC)), None)
-        return None if found is None else found.timestamp()
+        zone = _zone(self.tz)
+        wall, is_second = _wall_at(instant, zone)
+        repeat = _repeat(wall, zone)
+        starts = [(wall, 0)]
+        if repeat and not self._is_fixed:
+            starts = [(wall, 1)] if is_second else [(wall, 0), (wall - repeat, 1)]
+        found: list[float] = []
+        for start, fold in starts:
+            later = (each for each in self._instants(start, fold, zone) if each > instant)
+            found += islice(later, 1)
+        return min(found, default=None)
 
     def newest(self, first: float, last: float, limit: int) -> list[float]:
         """Return the newest instants of a range, in order. See ``Every.newest``."""
-        end = datetime.fromtimestamp(floor(last) + 1, UTC)
-        found = islice((each.timestamp() for each in self._from(end, reverse=True)), limit)
-        return list(takewhile(lambda instant: instant >= ceil(first), found))[::-1]
-
-    def _from(self, moment: datetime, *, reverse: bool = False) -> Iterator[datetime]:
-        """Yield the instants after a moment, or those before it."""
-        instants: CronSim = _cronsim().CronSim(
-            self.expression, moment.astimezone(_zone(self.tz)), reverse
-        )
-        yield from instants
+        zone = _zone(self.tz)
+        wall, _ = _wall_at(last, zone)
+        end = wall + _SECOND
+        streams = [self._instants(end + _repeat(wall, zone), 0, zone, reverse=True)]
+        if not self._is_fixed:
+            streams.append(self._instants(end, 1, zone, reverse=True))
+        found: list[float] = []
+        for instant in merge(*streams, reverse=True):
+            if instant < first or len(found) == limit:
+                break
+            if instant <= last and (not found or instant < found[-1]):
+                found.append(instant)
+        return found[::-1]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rule as plain data."""
         return {"cron": self.expression, "tz": self.tz}
+
+    @property
+    def _is_fixed(self) -> bool:
+        """True if neither minute nor hour begins with ``*``."""
+        minute, hour = self.expression.split()[-5:-3]
+        return not (minute.startswith("*") or hour.startswith("*"))
+
+    def _walls(self, start: datetime, *, reverse: bool = False) -> Iterator[datetime]:
+        """Yield the times of a clock that is never changed: those after a start, or before it."""
+        walls: CronSim = _cronsim().CronSim(self.expression, start, reverse)
+        try:
+            yield from walls
+        except (OverflowError, ValueError):  # beyond the years 1 and 9999
+            return
+
+    def _instants(
+        self, start: datetime, fold: int, zone: tzinfo, *, reverse: bool = False
+    ) -> Iterator[float]:
+        """Yield the instants after a time of the clock, or those before it.
+
+        Both ``fold`` together are all instants. Each yields them in order, since times of the clock
+        that are in order have instants in order if the same one of two with the same name is used.
+
+        Args:
+            start: The time of the clock.
+            fold: Of two times that have the same name, 0 for the first, 1 for the second.
+            zone: The time zone.
+            reverse: True for the instants before, newest first.
+        """
+        for wall in self._walls(start, reverse=reverse):
+            if not _is_in_gap(wall, zone):
+                yield wall.replace(tzinfo=zone, fold=fold).timestamp()
+            elif self._is_fixed:
+                yield _end_of_gap(wall, zone)
 
 
 Rule: TypeAlias = Every | Cron
@@ -188,8 +253,47 @@ def rule_from_dict(data: object) -> Rule:
     raise ValidationError(f"a rule must be a mapping with `every` or `cron`, not {safe_repr(data)}")
 
 
+def _wall_at(instant: float, zone: tzinfo) -> tuple[datetime, bool]:
+    """Return the time of the clock at an instant, and True if it has shown that time before."""
+    local = (_EPOCH + timedelta(seconds=floor(instant))).astimezone(zone)
+    return local.replace(tzinfo=None, fold=0), bool(local.fold)
+
+
+def _shift(wall: datetime, zone: tzinfo) -> timedelta:
+    """Return the change of the clock around a time that it skips or repeats; zero at others.
+
+    It is positive for a time that is skipped, and negative for one that is repeated.
+    """
+    before, after = (wall.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
+    return (after or _NONE) - (before or _NONE)
+
+
+def _is_in_gap(wall: datetime, zone: tzinfo) -> bool:
+    """Return True if the clock skips this time."""
+    return _shift(wall, zone) > _NONE
+
+
+def _repeat(wall: datetime, zone: tzinfo) -> timedelta:
+    """Return after which duration the clock shows a time again; zero if it does not."""
+    return max(-_shift(wall, zone), _NONE)
+
+
+def _end_of_gap(wall: datetime, zone: tzinfo) -> float:
+    """Return the instant at which the clock has skipped a time."""
+    low, high = (floor(wall.replace(tzinfo=zone, fold=fold).timestamp()) for fold in (1, 0))
+    while high - low > 1:  # the clock is changed after `low`, and not after `high`
+        middle = (low + high) // 2
+        if _wall_at(middle, zone)[0] < wall:
+            low = middle
+        else:
+            high = middle
+    return float(high)
+
+
 @lru_cache(maxsize=256)
 def _zone(name: str) -> tzinfo:
+    if name == "UTC":
+        return UTC
     from zoneinfo import ZoneInfo  # late: most programs have no schedules
 
     try:
