@@ -747,6 +747,23 @@ async def test_a_child_whose_cause_was_removed_waits_again_for_another_parent(
     assert await is_cancelled_for(store, both, two)
 
 
+async def test_a_copy_of_a_child_that_waits_again_needs_no_parent_that_was_removed(
+    make: Callable[[], Store], store: Store
+) -> None:
+    one, two = await put(store, 0.0, 0.0)
+    child = await put_after(store, one, two)
+    await fail(store, one)
+    await fail(store, two)
+    await store.remove([one])
+    await store.retry([two])
+    await resolve(store)
+    assert await is_blocked(store, child)
+    other = await copied(make, store)
+    assert (await record(other, child)).is_blocked
+    await complete(other, two)
+    assert (await record(other, child)).due is None
+
+
 @pytest.mark.parametrize("started", [False, True])
 async def test_a_released_child_stays_released(store: Store, started: bool) -> None:
     (parent,) = await put(store, 0.0)

@@ -220,6 +220,7 @@ class Dependencies:
                     child.missing += child.met.pop(number, False)
                     child.cancelled_by = child.unmet_parent()
                     if child.cancelled_by is None:
+                        self._forget_removed_parents(child)
                         again[child_number] = None
                         unfinished += () if child_number in known else (child_number,)
                         known.add(child_number)
@@ -227,6 +228,13 @@ class Dependencies:
             if number in self.by_number:
                 self.by_number[number].cancelled_by = None
         return again
+
+    def _forget_removed_parents(self, child: Child) -> None:
+        """Leave out removed parents: a copy of a blocked event is refused if one is unknown."""
+        pairs = zip(child.after.parents, child.parents, strict=True)
+        left = [(uid, number) for uid, number in pairs if number in self.children]
+        child.event.execution.after = child.after._replace(parents=tuple(uid for uid, _ in left))
+        child.parents = tuple(number for _, number in left)
 
     # -- removal -----------------------------------------------------------------------------
 
