@@ -10,6 +10,7 @@ import pytest
 from stores.homes import Home
 from view.kit import KINDS, Sum, SumExecutor, filled, make_executor
 
+from lionpride import Every
 from lionpride.core import EventStatus
 from lionpride.errors import ConfigurationError
 from lionpride.model import registry
@@ -128,6 +129,55 @@ async def test_the_version_changes_with_every_change(kind: str, tmp_path: Path) 
     for each in (executor, other):
         if each is not None:
             await each.store.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_version_changes_with_every_change_of_a_schedule(
+    kind: str, tmp_path: Path
+) -> None:
+    executor, other = make_executor(kind, tmp_path), None
+    monitor = Monitor(executor)
+    if kind == "sqlite":
+        other = SumExecutor(store=f"sqlite:///{tmp_path / 'run.db'}")
+    schedules = (other or executor).schedules
+    seen = [await monitor.version()]
+    await (other or executor).schedule("sums", Sum(), Every(3600))
+    seen.append(await monitor.version())
+    assert await monitor.version() == seen[-1]
+    await schedules.pause("sums")
+    seen.append(await monitor.version())
+    await schedules.resume("sums")
+    seen.append(await monitor.version())
+    await schedules.remove("sums")
+    seen.append(await monitor.version())
+    assert len(set(seen[:-1])) == 4
+    assert seen[-1] != seen[-2]
+    await monitor.close()
+    for each in (executor, other):
+        if each is not None:
+            await each.store.close()
+
+
+async def test_schedules_of_all_queues_are_listed_and_changed(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'run.db'}"
+    executors = [SumExecutor(store=url, queue=name) for name in ("one", "two")]
+    for executor in executors:
+        for name in ("nightly", "hourly"):
+            await executor.schedule(name, Sum(), Every(3600))
+    monitor = Monitor(url)
+    found = await monitor.schedules()
+    assert [(each.queue, each.record.name) for each in found] == [
+        (queue, name) for queue in ("one", "two") for name in ("hourly", "nightly")
+    ]
+    await monitor.schedules_in("two").pause("nightly")
+    assert [each.state for each in await monitor.schedules()] == ["active"] * 3 + ["paused"]
+    uid = await monitor.schedules_in("one").run("hourly")
+    record = await monitor.get(uid)
+    assert record is not None
+    assert record.queue == "one"
+    await monitor.close()
+    for executor in executors:
+        await executor.store.close()
 
 
 async def test_all_queues_of_a_file_are_listed_including_new_ones(tmp_path: Path) -> None:

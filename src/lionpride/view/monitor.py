@@ -10,6 +10,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from ..core import EventStatus, Executor
+from ..engine.schedules import Schedules
 from ..errors import ConfigurationError, NotFoundError, StoreError
 from ..rules.explain import Why, explain
 from ..rules.state_machine import FOR_EVER
@@ -26,6 +27,7 @@ from ..stores.open import open_store
 from ..stores.record import Record
 from .limits import gauges_of, limits_of
 from .records import FAILURE_STATUSES, has_failed
+from .schedules import ShownSchedule, schedules_of
 
 __all__ = ["Counts", "Monitor"]
 
@@ -251,6 +253,16 @@ class Monitor:
         for queue in await self.queues():
             found += await self._stores[queue].workers()
         return found
+
+    async def schedules(self) -> list[ShownSchedule]:
+        """Return the schedules of all queues, by queue and name."""
+        return [each for store in await self._all_stores() for each in await schedules_of(store)]
+
+    def schedules_in(self, queue: str) -> Schedules:
+        """Return the object that changes the schedules of a queue."""
+        if self.executor is not None:
+            return self.executor.schedules
+        return Schedules(self._stores[queue])
 
     async def why(self, record: Record) -> Why | None:
         """Return the explanation why an event waits; None if it no longer exists."""

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..core import EventStatus
 from ..drawing.text import shorten
 from ..errors import ValidationError
+from ..model.finite import is_finite
 from ..rules.state_machine import is_by_hand
 from ..stores.contract import Relative
 from ..stores.record import Record
 
 __all__ = [
     "FAILURE_STATUSES",
+    "ScheduleMark",
     "condition_of",
     "created_of",
     "due_of",
     "error_of",
     "has_failed",
     "priority_of",
+    "schedule_of",
     "seconds_of",
     "status_of",
 ]
@@ -79,6 +82,32 @@ def priority_of(record: Record) -> str:
     if abs(value - created_of(record.payload).timestamp()) < 1e-3:
         return "default (the time of creation)"
     return f"{value:.15g}"
+
+
+class ScheduleMark(NamedTuple):
+    """The schedule that has appended an event.
+
+    Attributes:
+        name: The name of the schedule.
+        at: The nominal instant of the event, a Unix timestamp in seconds.
+    """
+
+    name: str
+    at: float
+
+
+def schedule_of(record: Record) -> ScheduleMark | None:
+    """Return the schedule that has appended an event; None if none has."""
+    metadata = record.payload.get("metadata")
+    mark = metadata.get("lion_schedule") if isinstance(metadata, Mapping) else None
+    at: Any = mark.get("at") if isinstance(mark, Mapping) else None
+    if not isinstance(mark, Mapping) or not is_finite(at):
+        return None
+    try:
+        datetime.fromtimestamp(at, UTC)
+    except (ValueError, OverflowError, OSError):  # metadata of a caller, and no time
+        return None
+    return ScheduleMark(str(mark.get("name", "")), float(at))
 
 
 def has_failed(record: Record) -> bool:

@@ -21,6 +21,7 @@ from ...rules.limits.limit import Limit
 from ...rules.storable_text import any_case, findable
 from ..inspector import EventFilter, FinishedEvent, LimitUsage, RunningEvent
 from ..record import Record
+from ..schedule_record import ScheduleRecord
 from ..states import States
 
 __all__ = ("MemoryInspector",)
@@ -40,6 +41,7 @@ class MemoryInspector:
     Args:
         queue: The name of the queue.
         states: The events.
+        schedules: The schedules by name; the store's own dict.
         limits: The limits of the claims, by account name; the store's own dict.
         clock: Returns the time of the limits; None for the event loop's.
     """
@@ -48,11 +50,13 @@ class MemoryInspector:
         self,
         queue: str,
         states: States,
+        schedules: Mapping[str, ScheduleRecord],
         limits: Mapping[str, Limit],
         clock: Callable[[], float] | None,
     ) -> None:
         self._queue = queue
         self._states = states
+        self._schedules = schedules
         self._limits = limits
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -83,7 +87,8 @@ class MemoryInspector:
             (state.arrival, state.attempt_number, len(state.chunks), state.progress)
             for state in (event.execution for event in self._running(50))
         ]
-        return self._states.by_number.last, lanes, str(live)
+        schedules = tuple(each.version for each in self._schedules.values())
+        return self._states.by_number.last, lanes, str(live), schedules
 
     async def list_events(
         self,

@@ -909,7 +909,7 @@ class MemoryStore:
             from .inspector import MemoryInspector  # late: running does not need it
 
             self._inspector = MemoryInspector(
-                self.queue, self.states, self._pools, self._given_clock
+                self.queue, self.states, self._schedules, self._pools, self._given_clock
             )
         return self._inspector
 

@@ -64,6 +64,11 @@ class PostgresInspectorReads:
                         "SELECT sum(attempt), max(claimed_at) FROM {lease} WHERE queue = $1", queue
                     ),
                     *await db.row("SELECT sum(chunks), sum(fraction), max(note) FROM {progress}"),
+                    *await db.row(
+                        "SELECT string_agg(version, ',' ORDER BY name) FROM {schedule} "
+                        "WHERE queue = $1",
+                        queue,
+                    ),
                 ]
 
         return await self._read(step)
