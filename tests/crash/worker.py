@@ -131,7 +131,7 @@ async def _run(orders: Orders, journal: Journal, fuse: Reached) -> None:
             await enough.wait()
     except StoreError as error:
         forking.cancel()
-        journal.write("error", extra=str(error).replace(" ", "_"))
+        journal.write("error", extra="_".join(str(error).split()))
         if orders.loses_file:
             raise SystemExit(1) from None
         raise

@@ -15,9 +15,11 @@ from stores.postgres.test_faults import Errand, Errands, schemas
 from stores.postgres.wire import Wire, wire_to
 
 from lionpride.core import EventStatus
+from lionpride.model.after import After
+from lionpride.model.continuation import ContinuedBy
 from lionpride.rules.limits.limit import Limit
 from lionpride.rules.limits.limit_set import Limits
-from lionpride.rules.state_machine import Completion
+from lionpride.rules.state_machine import Completion, Continued
 from lionpride.stores.contract import Settled
 from lionpride.stores.listeners import Signal
 from lionpride.stores.postgres import PostgresStore
@@ -219,6 +221,29 @@ async def test_an_event_of_a_late_commit_is_answered_as_the_one_that_was_appende
         await finish_during_next_try(commit, wire, hold)
         assert await appending is errand
         assert (await executor.store.counts())[S.PENDING] == 1
+
+
+# -- continuations ---------------------------------------------------------------------------------
+
+CONTINUE = r'INSERT INTO "\w+"\."continuation"'
+
+
+@pytest.mark.promise("postgres-lost-answer")
+async def test_the_continuation_of_a_late_commit_is_appended_once(server: Server) -> None:
+    async with wired(server) as (wire, executor):
+        await executor.append(Errand())
+        one = await claim_one(executor.store, start=True)
+        parent, following = Errand(number=1), Errand(number=2)
+        after = {following.id: After((parent.id,))}
+        outcome = Continued([(parent, 1.0), (following, 1.0)], after, 0.1)
+        async with late_commit(server, wire, executor, CONTINUE, "finished") as commit:
+            settling = asyncio.create_task(settle(executor.store, one, outcome))
+            await finish_during_next_try(commit, wire, None)
+            assert await settling is Settled.APPLIED
+        assert one[0].execution.response == ContinuedBy(following.id)
+        assert (parent.execution.is_blocked, following.execution.is_blocked) == (False, True)
+        counts = await executor.store.counts()
+        assert (counts[S.COMPLETED], counts[S.PENDING]) == (1, 2)
 
 
 # -- by hand ---------------------------------------------------------------------------------------

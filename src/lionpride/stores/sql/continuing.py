@@ -46,14 +46,24 @@ async def settle_continued(
     Raises:
         ExistsError, NotFoundError: as ``append``; nothing was recorded.
     """
-    if tx.earlier and (known := await tx.known(request.ids[-1:])):
-        numbers = [event.number for event in known.values()]
-        for earlier in tx.earlier:
-            if list(earlier.numbers[-1:]) == numbers:
-                return earlier  # type: ignore[no-any-return]
+    if (earlier := await _committed_result(tx, request)) is not None:
+        return earlier
     (settled,) = await settle(tx, [row])
+    # An earlier try may have been committing at the first look; the settlement has waited for it.
+    if (earlier := await _committed_result(tx, request)) is not None:
+        return earlier
     if settled is not Settled.APPLIED:
         return ContinuedResult(settled)
     appended = await append(tx, request)
     await continue_event(tx, row[0], appended.numbers[-1])
     return ContinuedResult(settled, *appended)
+
+
+async def _committed_result(tx: Transaction, request: AppendRequest) -> ContinuedResult | None:
+    """Return the result of the earlier try that was committed; None if there is none."""
+    if tx.earlier and (known := await tx.known(request.ids[-1:])):
+        numbers = [event.number for event in known.values()]
+        for earlier in tx.earlier:
+            if list(earlier.numbers[-1:]) == numbers:
+                return earlier  # type: ignore[no-any-return]
+    return None
