@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -594,3 +595,23 @@ async def test_a_job_declares_its_schedules(store: Store, clock: Clock) -> None:
 async def test_two_classes_that_declare_one_name_are_refused(store: Store) -> None:
     with pytest.raises(ConfigurationError, match="which share a queue: rename one of them"):
         Executor.of(sweep(Every(5)), sweep(Every(6)), store=store, queue="reports")
+
+
+# -- rules that a process cannot use ---------------------------------------------------------------
+
+
+async def test_a_rule_that_this_process_cannot_evaluate_is_left_to_others(
+    store: Store, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor = executor_of(store)
+    await executor.schedule("hourly", Report(), Every(3600))
+    record = await executor.schedule("nightly", Report(), Cron("30 2 * * *"))
+    foreign = replace(record, schedule=Schedule(Cron.stored("30 2 * * *", "Mars/Olympus")))
+    assert await store.change_schedule(record, foreign)
+    clock.now += DAY
+    with caplog.at_level(logging.WARNING, "lionpride"):
+        await executor.schedules.fire()
+        await executor.schedules.fire()
+    assert caplog.text.count("schedule 'nightly' cannot be used here") == 1
+    assert await instants(store) == [START + DAY]
+    assert [each.name for each in await executor.schedules.list()] == ["hourly", "nightly"]

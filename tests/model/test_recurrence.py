@@ -349,9 +349,7 @@ def test_texts_are_wanted() -> None:
         Cron("0 0 * * *", tz=None)
 
 
-@pytest.mark.parametrize(
-    "data", [None, {}, [300], {"every": 0}, {"every": "x"}, {"cron": "x"}, {"cron": None}]
-)
+@pytest.mark.parametrize("data", [None, {}, [300], {"every": 0}, {"every": "x"}, {"cron": None}])
 def test_data_that_is_no_rule(data: Any) -> None:
     with pytest.raises(ValidationError):
         rule_from_dict(data)
@@ -374,3 +372,10 @@ def test_the_error_without_cronsim_names_the_extra(monkeypatch: pytest.MonkeyPat
 def test_the_library_of_cron_is_imported_late() -> None:
     code = "import sys, lionpride; lionpride.Every(300); sys.exit('cronsim' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_stored_rule_is_checked_at_its_first_use() -> None:
+    rule = rule_from_dict({"cron": "x"})
+    assert rule.to_dict() == {"cron": "x", "tz": "UTC"}
+    with pytest.raises(ValidationError):
+        rule.next_after(0.0)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from ..errors import StoreError
+from ..errors import StoreError, ValidationError
 from ..stores.clock import capped
 from ..stores.contract import Store
 from ..stores.listeners import Signal
@@ -70,6 +70,10 @@ class ScheduleTimer:
                         raise
                     logger.warning("the schedules cannot be read, and are read again: %s", error)
                     await asyncio.sleep(_AGAIN)
+                    continue
+                except ValidationError as error:  # others may read it; events run all the same
+                    logger.error("the schedules cannot be used in this process: %s", error)  # noqa: TRY400 - the error is the user's
+                    await changed.wait()
                     continue
                 await self._wait(changed, following)
         finally:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
 from ..errors import (
+    ConfigurationError,
     ExistsError,
     NotFoundError,
     OperationError,
@@ -92,6 +93,7 @@ class Schedules:
         self._store = store
         self._room = room
         self._check = check
+        self._unusable: dict[str, str] = {}  # versions that this process cannot evaluate, by name
 
     # -- queries -----------------------------------------------------------------------------
 
@@ -226,7 +228,9 @@ class Schedules:
 
         Raises:
             ExistsError: if the queue has a schedule of this name.
+            ValidationError: if its rule cannot be evaluated.
         """
+        record.schedule.rule.next_after(self._store.time())
         if not await self._store.change_schedule(None, record):
             raise ExistsError(
                 f"queue {self._store.queue!r} has a schedule {record.name!r} already: remove it, "
@@ -378,15 +382,26 @@ class Schedules:
     async def fire(self) -> float | None:
         """Append the events that are due.
 
+        A schedule whose rule this process cannot evaluate is left to others, with a warning.
+
         Returns:
             The next instant of all schedules; None if there is none.
         """
         while True:
             now, records = self._store.time(), await self.list()
-            waiting = [each for each in records if each.next is not None]
+            waiting = [
+                each
+                for each in records
+                if each.next is not None and self._unusable.get(each.name) != each.version
+            ]
             is_done = True
             for record in waiting:
-                plan = await self._plan(record, now)
+                try:
+                    plan = await self._plan(record, now)
+                except (ConfigurationError, ValidationError) as error:
+                    logger.warning("schedule %r cannot be used here: %s", record.name, error)
+                    self._unusable[record.name] = record.version
+                    is_done, plan = False, None
                 if plan is not None:
                     is_done = False
                     await self._carry_out(record, plan)

@@ -147,16 +147,19 @@ class Cron:
         _zone(tz)
         object.__setattr__(self, "expression", " ".join(expression.split()))
         object.__setattr__(self, "tz", tz)
-        try:
-            is_empty = next(self._walls(_SOME_DAY), None) is None
-        except _cron_error() as error:
-            raise ValidationError(
-                f"Cron: {expression!r} is no cron expression ({error}): write minute, hour, day of "
-                'month, month and day of week, as "30 2 * * *"',
-                cause=error,
-            ) from error
-        if is_empty:
+        if next(self._walls(_SOME_DAY), None) is None:
             raise ValidationError(f"Cron: {expression!r} has no instant: check day and month")
+
+    @classmethod
+    def stored(cls, expression: str, tz: str) -> Cron:
+        """Return a rule that was checked before. It is evaluated at the first use only.
+
+        So a process without cronsim, or without the time zone, can read and copy it.
+        """
+        rule = cls.__new__(cls)
+        object.__setattr__(rule, "expression", expression)
+        object.__setattr__(rule, "tz", tz)
+        return rule
 
     def __repr__(self) -> str:
         zone = "" if self.tz == "UTC" else f", tz={self.tz!r}"
@@ -208,7 +211,15 @@ class Cron:
 
     def _walls(self, start: datetime, *, reverse: bool = False) -> Iterator[datetime]:
         """Yield the times of a clock that is never changed: those after a start, or before it."""
-        walls: CronSim = _cronsim().CronSim(self.expression, start, reverse)
+        cronsim = _cronsim()
+        try:
+            walls: CronSim = cronsim.CronSim(self.expression, start, reverse)
+        except cronsim.CronSimError as error:
+            raise ValidationError(
+                f"Cron: {self.expression!r} is no cron expression ({error}): write minute, hour, "
+                'day of month, month and day of week, as "30 2 * * *"',
+                cause=error,
+            ) from error
         try:
             yield from walls
         except (OverflowError, ValueError):  # beyond the years 1 and 9999
@@ -243,13 +254,12 @@ def rule_from_dict(data: object) -> Rule:
     """Return a rule from the result of its ``to_dict``.
 
     Raises:
-        ConfigurationError: if it needs cronsim, which is not installed.
         ValidationError: if it cannot be read.
     """
     if isinstance(data, Mapping) and "every" in data:
         return Every(data["every"], anchor=data.get("anchor", 0.0))
-    if isinstance(data, Mapping) and "cron" in data:
-        return Cron(data["cron"], tz=data.get("tz", "UTC"))
+    if isinstance(data, Mapping) and isinstance(data.get("cron"), str):
+        return Cron.stored(data["cron"], str(data.get("tz", "UTC")))
     raise ValidationError(f"a rule must be a mapping with `every` or `cron`, not {safe_repr(data)}")
 
 
@@ -314,8 +324,3 @@ def _cronsim() -> Any:
             "Cron needs the package cronsim: pip install 'lionpride-core[cron]'", cause=error
         ) from error
     return cronsim
-
-
-def _cron_error() -> type[Exception]:
-    error: type[Exception] = _cronsim().CronSimError
-    return error

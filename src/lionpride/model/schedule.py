@@ -88,7 +88,6 @@ class Schedule:
         """Return the schedule from the result of ``to_dict``.
 
         Raises:
-            ConfigurationError: if its rule needs a package that is not installed.
             ValidationError: if it cannot be read.
         """
         names = {each.name for each in fields(cls)}
