@@ -764,6 +764,21 @@ async def test_a_copy_of_a_child_that_waits_again_needs_no_parent_that_was_remov
     assert (await record(other, child)).due is None
 
 
+async def test_a_child_whose_cause_was_removed_waits_again_in_a_copy(
+    make: Callable[[], Store], store: Store
+) -> None:
+    one, two = await put(store, 0.0, 0.0)
+    child = await put_after(store, one, two)
+    await fail(store, one)
+    await fail(store, two)
+    await store.remove([one])
+    other = await copied(make, store)
+    assert (await record(other, child)).status is S.CANCELLED
+    await other.retry([two.id])
+    await resolve(other)
+    assert (await record(other, child)).is_blocked
+
+
 @pytest.mark.parametrize("started", [False, True])
 async def test_a_released_child_stays_released(store: Store, started: bool) -> None:
     (parent,) = await put(store, 0.0)

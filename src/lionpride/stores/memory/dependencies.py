@@ -32,7 +32,8 @@ class Child:
             that has the same continuation as one before it.
         met: For each parent whose ending counts: True if it meets the condition.
         missing: The number of parents whose ending does not meet the condition yet.
-        cancelled_by: The number of the parent for which the event was cancelled.
+        cancelled_by: The number of the parent for which the event was cancelled; 0 for one that was
+            gone when the event was loaded.
     """
 
     __slots__ = ("cancelled_by", "event", "met", "missing", "parents")
@@ -302,10 +303,10 @@ def _meets(parent: EventData, when: When) -> bool:
 
 
 def _cause_on_record(event: EventData, parents: Sequence[int]) -> int | None:
-    """Return the parent for which an event was cancelled before it was loaded."""
+    """Return the parent for which an event was cancelled before it was loaded; 0 if it is gone."""
     state = event.execution
     if state.status is not EventStatus.CANCELLED or not isinstance(state.error, DependencyError):
         return None
     after, parent = state.after, state.error.details.get("parent")
     ids = () if after is None else map(str, after.parents)
-    return dict(zip(ids, parents, strict=True)).get(str(parent)) or None
+    return dict(zip(ids, parents, strict=True)).get(str(parent), 0)

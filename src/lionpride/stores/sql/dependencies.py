@@ -162,7 +162,7 @@ async def insert_dependencies(
             if uid.bytes not in new or _is_finished(new[uid.bytes]):
                 finished.add(parent)
         due = row.due if one.due is None else one.due
-        cause = numbers.get(_cause_of(row))
+        cause = _cause_of(row, numbers)
         children.append((number, 0.0 if due == inf else due, len(one.parents), cause))
     changes = [(parent,) for parent in sorted(finished)]
     for statement, values in (
@@ -304,11 +304,11 @@ def _is_finished(row: AppendRow) -> bool:
     return isinstance(row, EventRow) and row.status not in (PENDING, PROCESSING)
 
 
-def _cause_of(row: EventRow) -> bytes:
-    """Return the id of the parent for which an imported event was cancelled; empty if none."""
+def _cause_of(row: EventRow, numbers: Mapping[bytes, int]) -> int | None:
+    """Return the parent for which an imported event was cancelled; 0 if it is gone; else None."""
     result = row.state[6]
     error = json.loads(result).get("error") if result and row.status != PENDING else None
     if not error or error.get("error") != DependencyError.__name__:
-        return b""
+        return None
     parent = error.get("details", {}).get("parent")
-    return b"" if parent is None else UUID(parent).bytes
+    return 0 if parent is None else numbers.get(UUID(parent).bytes, 0)
