@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 from simulation.beside import PRIORITIES, RESPONSES
 from simulation.reference import Row
-from simulation.shown import Shown, resolved
+from simulation.shown import Shown, resolved, without_alarm
 from simulation.story import Broken, Step
 from simulation.world import WEIGHTS, Process, World
 from stores.makers import FOLDERS, HOMES, Folder, Job, postgres_in, sqlite_in
@@ -55,6 +55,7 @@ class Building(World):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.count = 1
+        without_alarm(self.main.store)
         self.history.partial = True
 
     # -- where it is -------------------------------------------------------------------------
@@ -66,7 +67,7 @@ class Building(World):
 
     def beside(self, folder: Any, **how: Any) -> Store:
         """One more store there."""
-        return sqlite_in(folder, self.clock, **how)
+        return without_alarm(sqlite_in(folder, self.clock, **how))
 
     async def killed_in(self, deed: Callable[[], Awaitable[None]], done: bool) -> Any:
         """Where it is after all were killed while a deed was committed: before that, or after."""
@@ -385,7 +386,7 @@ class Estate(Building):
         return WEIGHTS | DURABLE  # its claims and appends go over connections of their own
 
     def beside(self, folder: Any, **how: Any) -> Store:
-        return postgres_in(folder, self.clock, **how)
+        return without_alarm(postgres_in(folder, self.clock, **how))
 
     async def killed_in(self, deed: Callable[[], Awaitable[None]], done: bool) -> Any:
         home = self.folder

@@ -425,6 +425,7 @@ class Reference:
                 row.shown = S.FAILED if row.interruptions > MAX_INTERRUPTIONS else S.PENDING
                 row.expires = row.expires if row.tries else None
             row.claimed, row.arrival, row.ended = False, number, number
-            row.met, row.gone, row.loose = {}, frozenset(), frozenset()
+            row.met, row.loose = {}, frozenset()
+            row.gone = frozenset(uid for uid in row.after.parents if not self.knows(uid))
         self.endings = self.last
         self._look(self.rows)

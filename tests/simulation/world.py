@@ -9,7 +9,7 @@ from uuid import UUID
 from simulation.beside import PRIORITIES, RESPONSES, WEIGHTS, Beside, Process
 from simulation.invariants import demand
 from simulation.reference import Row
-from simulation.shown import Token, plain, resolved
+from simulation.shown import Token, plain, resolved, without_alarm
 from simulation.story import Step
 from stores.makers import STORES, Job
 
@@ -373,7 +373,7 @@ class World(Beside):
         for kind, make in STORES.items():
             if kind != "memory" and stranded and not self.durable:
                 continue
-            other = make(self.clock)
+            other = without_alarm(make(self.clock))
             try:
                 assert await other.import_records(records) == len(records)
                 await other.claim("worker", until=0)  # ends what is late
@@ -401,7 +401,7 @@ class World(Beside):
         if mode == "json":
             data = json.loads(json.dumps(data))
         await self.close()
-        self.main = self.actor = Process(self.main.number + 1, self.make(self.clock))
+        self.main = self.actor = Process(self.main.number + 1, without_alarm(self.make(self.clock)))
         self.main.events = dict(self.processes[0].events)
         self.processes = [self.main]
         restored: list[Any] = list(Flow.from_dict(data).items)
