@@ -13,7 +13,12 @@ from kept import over_kept
 
 RUN = ("--input", "events.jsonl", "--store", "run.db")
 READING = [("ls", "run.db"), ("counts", "run.db"), ("export", "run.db"), ("show", "run.db", "a")]
-COMMANDS = [*READING, ("retry", "run.db", "a"), ("cancel", "run.db", "a")]
+CHANGING = [
+    ("retry", "run.db", "a"),
+    ("cancel", "run.db", "a"),
+    ("schedules", "run.db", "run", "a"),
+]
+COMMANDS = [*READING, *CHANGING]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from ..core import EventStatus
@@ -21,7 +19,7 @@ from .place import place_of
 from .records import listed
 from .streams import tell, warn
 from .table import json_line, show_table
-from .usage import UsageError, count_from_zero, whole_number
+from .usage import DAY, UsageError, count_from_zero, past_time, whole_number
 
 __all__ = ["add"]
 
@@ -29,7 +27,6 @@ LIMIT = 100
 PAGE = 500  # events read at a time
 LONGEST = 1000  # characters of a text to look for
 WIDE = 150  # a terminal of at least so many characters shows all columns
-UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 class Column(NamedTuple):
@@ -67,7 +64,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--since",
         metavar="T",
-        type=_since,
+        type=past_time,
         help=(
             "only events created since then: 30m, 12h or 7d ago, or a time as 2026-01-31T12:00 "
             "(UTC)"
@@ -150,20 +147,6 @@ async def _find(
     return (found[1:] if up else found[:-1]), True
 
 
-def _since(text: str) -> float:
-    """Read a time or a length of time ago, for argparse."""
-    now = datetime.now(UTC).timestamp()
-    if ago := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip()):
-        return now - float(ago[1]) * UNITS[ago[2]]
-    try:
-        time = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{shorten(text, 40)!r} is no time: write 30m, 12h or 7d, or 2026-01-31T12:00"
-        ) from None
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
-
-
 def _text(text: str) -> str:
     """Read a text to look for, for argparse: a database refuses very long patterns."""
     if len(text) > LONGEST:
@@ -175,7 +158,7 @@ def _text(text: str) -> str:
 
 def _age(record: Record, now: float) -> str:
     seconds = max(0.0, now - created_of(record.payload).timestamp())
-    return duration(seconds) if seconds < 2 * UNITS["d"] else f"{seconds / UNITS['d']:.0f} days"
+    return duration(seconds) if seconds < 2 * DAY else f"{seconds / DAY:.0f} days"
 
 
 def _ran(record: Record, _: float) -> str:

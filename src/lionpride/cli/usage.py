@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
+from datetime import UTC, datetime
+from typing import Final
 
 from ..drawing.text import shorten
 from ..errors import LionprideError
@@ -12,12 +15,14 @@ __all__ = [
     "UsageError",
     "count_from_zero",
     "grace_seconds",
+    "past_time",
     "positive_seconds",
     "queue_name",
     "whole_number",
 ]
 
 DAY = 86_400.0
+UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": DAY}
 
 
 class UsageError(LionprideError):
@@ -77,3 +82,17 @@ def positive_seconds(text: str) -> float:
             f"{shorten(text, 40)!r} is not a number of seconds above 0"
         )
     return number
+
+
+def past_time(text: str) -> float:
+    """Read a time or a length of time ago, for argparse."""
+    now = datetime.now(UTC).timestamp()
+    if ago := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip()):
+        return now - float(ago[1]) * UNITS[ago[2]]
+    try:
+        time = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{shorten(text, 40)!r} is no time: write 30m, 12h or 7d, or 2026-01-31T12:00"
+        ) from None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

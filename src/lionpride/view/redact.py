@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ..drawing.text import one_line
 from ..errors import LionprideError
 from ..model import registry
 from ..model.serialization.class_metadata import HIDDEN, hidden_fields
 from ..stores.record import Record
+from ..stores.schedule_record import ScheduleRecord
 from .plain_json import plain_json
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "redacted",
     "summary_of",
 ]
+
+AnyRecord = TypeVar("AnyRecord", Record, ScheduleRecord)
 
 HIDDEN_TEXT: Final = "••••••"
 
@@ -93,8 +96,11 @@ def redacted(value: Any, instead: Any = HIDDEN_TEXT) -> Any:
     return value
 
 
-def hide_secrets(record: Record) -> Record:
-    """Return a record with ``{"$hidden": true}`` in place of each secret; itself if it has none."""
+def hide_secrets(record: AnyRecord) -> AnyRecord:
+    """Return a record with ``{"$hidden": true}`` in place of each secret; itself if it has none.
+
+    The record is that of an event, or of a schedule.
+    """
     hidden, payload = hidden_names(record), record.payload
     own = {
         name: _HIDDEN_VALUE if name in hidden else redacted(payload[name], _HIDDEN_VALUE)
@@ -116,7 +122,7 @@ def first_hidden(value: Any, path: str) -> str | None:
     return next((found for at, item in items if (found := first_hidden(item, at))), None)
 
 
-def hidden_names(record: Record) -> Collection[str]:
+def hidden_names(record: Record | ScheduleRecord) -> Collection[str]:
     """Return the hidden fields, by the record, and by the class if it is defined here."""
     metadata = record.payload.get("metadata") or {}
     listed = metadata.get(HIDDEN) if isinstance(metadata, Mapping) else None

@@ -1,0 +1,252 @@
+"""``lionpride schedules``: the schedules of a store, and changes of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Final, TypeAlias
+
+from ..drawing.text import plural, shorten
+from ..engine.schedules import Schedules
+from ..errors import NotFoundError
+from ..model.recurrence import Cron, Rule
+from ..stores.contract import Store
+from ..view.plain_json import plain_json
+from ..view.redact import hide_secrets
+from ..view.schedules import (
+    ShownSchedule,
+    next_instants,
+    options_text,
+    rule_text,
+    schedules_of,
+)
+from .durable import Commands, Shelf, add_command
+from .place import place_of
+from .streams import tell
+from .table import json_line, show_table
+from .usage import UsageError, past_time, whole_number
+
+__all__ = ["add"]
+
+COUNT: Final = 10
+"""Number of instants that `next` prints without --count."""
+
+DESCRIPTION = """\
+List the schedules of a store, or carry out an ACTION. `next` prints the coming instants of all
+schedules, or of those that are named. `pause`, `resume` and `remove` change schedules. `run`
+appends an event now. `backfill` appends the events of past instants from --start to --end; events
+that the store has are left out.
+"""
+
+Action: TypeAlias = Callable[
+    [Store, ShownSchedule, argparse.Namespace], Awaitable[tuple[str, dict[str, Any]]]
+]
+"""Changes a schedule; returns what it has done, in words and as data."""
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = add_command(
+        commands,
+        "schedules",
+        schedules,
+        summary="list and change the schedules of a store",
+        description=DESCRIPTION,
+    )
+    parser.add_argument(
+        "action",
+        metavar="ACTION",
+        nargs="?",
+        choices=["list", "next", *ACTIONS],
+        default="list",
+        help=f"list (the default), next, {', '.join(ACTIONS)}",
+    )
+    parser.add_argument("names", metavar="NAME", nargs="*", help="names of schedules")
+    parser.add_argument(
+        "--count", metavar="N", type=whole_number, help=f"next: at most N instants ({COUNT})"
+    )
+    parser.add_argument(
+        "--start",
+        metavar="T",
+        type=past_time,
+        help="backfill: from then on: 12h or 7d ago, or a time as 2026-01-31T12:00 (UTC)",
+    )
+    parser.add_argument(
+        "--end", metavar="T", type=past_time, help="backfill: until then; by default until now"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="write a JSON object for each schedule or instant"
+    )
+
+
+async def schedules(options: argparse.Namespace) -> int:
+    """List them, or carry out the action: on all that are named, or on none."""
+    _check(options)
+    async with Shelf(place_of(options.store), options.queue) as shelf:
+        known = [each for queue in shelf.queues for each in await schedules_of(shelf.of(queue))]
+        found = _named(known, options.names, shelf.place.name) if options.names else known
+        if options.action == "list":
+            _list(found, options)
+        elif options.action == "next":
+            _next(found, options)
+        else:
+            for each in found:
+                store = shelf.of(each.queue)
+                text, data = await ACTIONS[options.action](store, each, options)
+                head = {"queue": each.queue, "name": each.record.name}
+                tell(json_line(head | data) if options.json else f"{each.record.name}: {text}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Check that the options belong to the action.
+
+    Raises:
+        UsageError: if one does not, or one is missing.
+    """
+    action = options.action
+    for name, owner in (("count", "next"), ("start", "backfill"), ("end", "backfill")):
+        if getattr(options, name) is not None and action != owner:
+            raise UsageError(f"--{name} is an option of {owner}: leave it out for {action}")
+    if action in ACTIONS and not options.names:
+        raise UsageError(f"{action}: give the name of a schedule; without ACTION they are listed")
+    if action == "backfill" and options.start is None:
+        raise UsageError("backfill: give the first instant, as --start 7d")
+
+
+def _named(known: Sequence[ShownSchedule], names: Sequence[str], store: str) -> list[ShownSchedule]:
+    """Return the schedules of these names, each once.
+
+    Raises:
+        NotFoundError: if there is none of a name.
+        UsageError: if several queues have one of a name.
+    """
+    found = []
+    for name in dict.fromkeys(names):
+        fits = [each for each in known if each.record.name == name]
+        if not fits:
+            there = ", ".join(dict.fromkeys(each.record.name for each in known)) or "none"
+            raise NotFoundError(
+                f"{shorten(name, 40)!r}: {store} has no schedule of this name; it has {there}"
+            )
+        if len(fits) > 1:
+            queues = ", ".join(each.queue for each in fits)
+            raise UsageError(f"{name!r} is in the queues {queues}: name one with --queue")
+        found += fits
+    return found
+
+
+# -- output ------------------------------------------------------------------------------------
+
+
+def _list(found: Sequence[ShownSchedule], options: argparse.Namespace) -> None:
+    if options.json:
+        for each in found:
+            data = each._replace(record=hide_secrets(each.record)).to_dict()
+            tell(json_line(data | {"payload": plain_json(data["payload"])}))
+        return
+    if not found:
+        tell("there are no schedules; executor.schedule(name, event, rule) makes one")
+        return
+    headings = ["name", "queue", "kind", "rule", "options", "state", "next", "last"]
+    rows = []
+    for each in found:
+        record = each.record
+        last = None if record.last is None else record.last.at
+        texts = rule_text(record.schedule), options_text(record.schedule), each.state
+        rows.append([record.name, each.queue, record.kind, *texts, _utc(record.next), _utc(last)])
+    show_table(headings, rows)
+    skipped = [each for each in found if each.record.skipped is not None]
+    if skipped:
+        tell("\n")
+        show_table(
+            ["name", "skipped", "reason"],
+            [
+                [each.record.name, _utc(each.record.skipped.at), each.record.skipped.reason]
+                for each in skipped
+                if each.record.skipped is not None
+            ],
+        )
+
+
+def _next(found: Sequence[ShownSchedule], options: argparse.Namespace) -> None:
+    count = options.count or COUNT
+    instants = [(at, each) for each in found for at in next_instants(each.record, count)]
+    instants.sort(key=lambda each: each[0])
+    rows = []
+    for at, each in instants[:count]:
+        local = datetime.fromtimestamp(at, _zone_of(each.record.schedule.rule))
+        if options.json:
+            head = {"queue": each.queue, "name": each.record.name}
+            tell(json_line(head | {"at": at, "local": local.isoformat()}))
+        rows.append([_utc(at), f"{local:%Y-%m-%d %H:%M:%S %z}", each.record.name, each.queue])
+    if not options.json:
+        if rows:
+            show_table(["time (UTC)", "local time", "name", "queue"], rows)
+        else:
+            tell("there are no instants: no schedule is active")
+
+
+def _zone_of(rule: Rule) -> tzinfo:
+    """Return the time zone of a rule."""
+    if not isinstance(rule, Cron) or rule.tz == "UTC":
+        return UTC
+    from zoneinfo import ZoneInfo  # late: most commands need none
+
+    return ZoneInfo(rule.tz)
+
+
+def _utc(at: float | None) -> str:
+    return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+# -- actions -----------------------------------------------------------------------------------
+
+
+async def _pause(
+    store: Store, one: ShownSchedule, _: argparse.Namespace
+) -> tuple[str, dict[str, Any]]:
+    await Schedules(store).pause(one.record.name)
+    return "paused", {"state": "paused", "next": None}
+
+
+async def _resume(
+    store: Store, one: ShownSchedule, _: argparse.Namespace
+) -> tuple[str, dict[str, Any]]:
+    record = await Schedules(store).resume(one.record.name)
+    state = one._replace(record=record).state
+    text = f"next at {_utc(record.next)} UTC" if record.next is not None else "no instants are left"
+    return text, {"state": state, "next": record.next}
+
+
+async def _run(
+    store: Store, one: ShownSchedule, _: argparse.Namespace
+) -> tuple[str, dict[str, Any]]:
+    uid = str(await Schedules(store).run(one.record.name))
+    return f"appended {uid}", {"ids": [uid]}
+
+
+async def _backfill(
+    store: Store, one: ShownSchedule, options: argparse.Namespace
+) -> tuple[str, dict[str, Any]]:
+    end = store.time() if options.end is None else options.end
+    ids = await Schedules(store).backfill(one.record.name, options.start, end)
+    return f"appended {plural(len(ids), 'event')}", {"ids": list(map(str, ids))}
+
+
+async def _remove(
+    store: Store, one: ShownSchedule, _: argparse.Namespace
+) -> tuple[str, dict[str, Any]]:
+    await Schedules(store).remove(one.record.name)
+    again = "; a worker that declares it makes it again at its start" if one.is_declared else ""
+    return f"removed{again}", {"state": "removed"}
+
+
+ACTIONS: Final[dict[str, Action]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "run": _run,
+    "backfill": _backfill,
+    "remove": _remove,
+}

@@ -1,0 +1,235 @@
+"""`lionpride schedules`: what recurs, when, and changes of it."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+
+import pytest
+from cli.texts import plain
+from pydantic import SecretStr
+
+from lionpride import Cron, Event, Every, Executor, Schedule
+from lionpride.cli import main
+from lionpride.cli.place import place_of
+
+START = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+class Report(Event):
+    team: str = "all"
+    token: SecretStr = SecretStr("")
+
+    async def _invoke(self):
+        return self.team
+
+
+class Sweep(Event, schedules={"sweep": Schedule(Every(300), overlap="skip")}):
+    async def _invoke(self):
+        return None
+
+
+def with_executor(store, work, queue="reports", kinds=(Report,)):
+    """Return what ``work(executor)`` returns."""
+
+    async def run():
+        executor = Executor.of(*kinds, store=place_of(store).url, queue=queue)
+        try:
+            return await work(executor)
+        finally:
+            await executor.store.close()
+
+    return asyncio.run(run())
+
+
+def fill(store, queue="reports"):
+    """Make three schedules, one of them paused."""
+
+    async def make(executor):
+        await executor.schedule(
+            "nightly",
+            Report(team="a", token=SecretStr("hush")),
+            Cron("30 2 * * *", tz="Europe/Berlin"),
+            jitter=60,
+            ttl=3600,
+        )
+        await executor.schedule("yearly", Report(), Cron("0 0 1 1 *"))
+        await executor.schedule("hourly", Report(), Every(3600))
+        await executor.schedules.pause("hourly")
+
+    with_executor(store, make, queue)
+
+
+@pytest.fixture
+def store(kept):
+    fill(kept)
+    return kept
+
+
+@pytest.fixture
+def out(capsys):
+    """Runs a command, and returns what it has printed."""
+
+    def run(*words, code=0):
+        assert main(["schedules", *words]) == code
+        out, err = capsys.readouterr()
+        return err if code else out
+
+    return run
+
+
+def lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def events(capsys, store):
+    assert main(["ls", store, "--json"]) == 0
+    return lines(capsys.readouterr().out)
+
+
+def test_schedules_are_listed(store, out, snapshot):
+    assert plain(out(store)) == snapshot
+
+
+def test_schedules_are_listed_as_json_without_secrets(store, out):
+    found = {each["name"]: each for each in lines(out(store, "--json"))}
+    assert {name: each["state"] for name, each in found.items()} == {
+        "hourly": "paused",
+        "nightly": "active",
+        "yearly": "active",
+    }
+    nightly = found["nightly"]
+    assert nightly["queue"] == "reports"
+    assert nightly["payload"]["team"] == "a"
+    assert nightly["payload"]["token"] == {"$hidden": True}
+    assert nightly["schedule"] == {
+        "rule": {"cron": "30 2 * * *", "tz": "Europe/Berlin"},
+        "jitter": 60,
+        "ttl": 3600,
+    }
+    assert found["hourly"]["next"] is None
+
+
+def test_a_store_without_schedules_says_how_there_is_one(kept, out):
+    async def nothing(executor):
+        await executor.append(Report())
+
+    with_executor(kept, nothing)
+    assert "executor.schedule(name, event, rule) makes one" in out(kept)
+    assert "no schedule is active" in out(kept, "next")
+    assert out(kept, "--json") == ""
+
+
+def test_the_next_instants(store, out):
+    found = lines(out(store, "next", "--json", "--count", "4"))
+    assert len(found) == 4
+    assert [each["at"] for each in found] == sorted(each["at"] for each in found)
+    (one, two) = lines(out(store, "next", "yearly", "--count", "2", "--json"))
+    assert one["name"] == "yearly"
+    assert one["local"].endswith("-01-01T00:00:00+00:00")
+    assert int(two["local"][:4]) == int(one["local"][:4]) + 1
+    (night,) = lines(out(store, "next", "nightly", "--count", "1", "--json"))
+    local = datetime.fromisoformat(night["local"])
+    assert local.timestamp() == night["at"]
+    assert (local.hour, local.minute) in {(2, 30), (3, 0)}
+    table = out(store, "next", "yearly", "hourly").splitlines()
+    assert table[0].split("  ")[0] == "time (UTC)"
+    assert len(table) == 11
+    assert table[1].split()[-2:] == ["yearly", "reports"]
+
+
+def test_pause_and_resume(store, out):
+    assert out(store, "pause", "nightly", "yearly") == "nightly: paused\nyearly: paused\n"
+    assert {each["state"] for each in lines(out(store, "--json"))} == {"paused"}
+    assert out(store, "resume", "nightly").startswith("nightly: next at 20")
+    (resumed,) = lines(out(store, "resume", "hourly", "--json"))
+    assert (resumed["name"], resumed["state"]) == ("hourly", "active")
+    assert resumed["next"] % 3600 == 0
+
+
+def test_run_appends_an_event_now(store, out, capsys):
+    said = out(store, "run", "nightly")
+    (event,) = events(capsys, store)
+    assert said == f"nightly: appended {event['id']}\n"
+    assert event["payload"]["team"] == "a"
+
+
+def test_backfill_appends_what_is_missing(store, out, capsys):
+    span = ("--start", "2020-01-01T00:00", "--end", "2020-01-03T12:00")
+    assert out(store, "backfill", "nightly", *span) == "nightly: appended 3 events\n"
+    (again,) = lines(out(store, "backfill", "nightly", *span, "--json"))
+    assert again == {"queue": "reports", "name": "nightly", "ids": []}
+    marks = [each["payload"]["metadata"]["lion_schedule"] for each in events(capsys, store)]
+    assert {mark["name"] for mark in marks} == {"nightly"}
+    first = datetime(2020, 1, 1, 1, 30, tzinfo=UTC).timestamp()
+    assert sorted(mark["at"] for mark in marks) == [first + 86_400 * day for day in range(3)]
+    (until_now,) = lines(out(store, "backfill", "hourly", "--start", "2h", "--json"))
+    assert len(until_now["ids"]) == 2
+
+
+def test_remove(store, out):
+    assert out(store, "remove", "yearly", "hourly") == "yearly: removed\nhourly: removed\n"
+    assert [each["name"] for each in lines(out(store, "--json"))] == ["nightly"]
+
+
+def test_a_schedule_that_no_live_worker_declares(kept, out):
+    async def start(executor):
+        async with executor:
+            while True:  # no caller waits for the commit that registers a worker
+                listed = await asyncio.to_thread(out, kept, "--json")
+                if lines(listed)[0]["state"] == "active":
+                    return await asyncio.to_thread(out, kept, "remove", "sweep")
+                await asyncio.sleep(0.05)
+
+    async def declare(executor):
+        async with executor:
+            pass
+
+    assert with_executor(kept, start, "sweeps", (Sweep,)) == (
+        "sweep: removed; a worker that declares it makes it again at its start\n"
+    )
+    with_executor(kept, declare, "sweeps", (Sweep,))
+    assert lines(out(kept, "--json"))[0]["state"] == "undeclared"
+    assert "overlap=skip" in out(kept)
+
+
+def test_a_skipped_instant_is_shown_with_its_reason(kept, out):
+    async def skip(executor):
+        await executor.schedule("often", Report(), Every(1), overlap="skip")
+        await executor.schedules.run("often")
+        while (await executor.schedules.get("often")).skipped is None:
+            await asyncio.sleep(0.1)
+            await executor.schedules.fire()
+
+    with_executor(kept, skip)
+    assert "the event before has not finished" in out(kept)
+
+
+def test_one_name_in_two_queues(store, out):
+    fill(store, "other")
+    assert "'nightly' is in the queues reports, other: name one with --queue" in out(
+        store, "pause", "nightly", code=2
+    )
+    assert out(store, "pause", "nightly", "--queue", "other") == "nightly: paused\n"
+    states = {(each["queue"], each["name"]): each["state"] for each in lines(out(store, "--json"))}
+    assert states["other", "nightly"] == "paused"
+    assert states["reports", "nightly"] == "active"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["pause"], 2, "pause: give the name of a schedule"),
+        (["backfill", "nightly"], 2, "backfill: give the first instant, as --start 7d"),
+        (["pause", "nightly", "--count", "3"], 2, "--count is an option of next"),
+        (["next", "--end", "1d"], 2, "--end is an option of backfill"),
+        (["pause", "nightly", "weekly"], 1, "'weekly': "),
+        (["pause", "weekly"], 1, "has no schedule of this name; it has hourly, nightly, yearly"),
+        (["backfill", "nightly", "--start", "1d", "--end", "2d"], 1, "in this order"),
+    ],
+)
+def test_what_is_refused_changes_nothing(tmp_path, out, words, code, message):
+    store = str(tmp_path / "run.db")
+    fill(store)
+    before = out(store, "--json")
+    assert message in out(store, *words, code=code)
+    assert out(store, "--json") == before
