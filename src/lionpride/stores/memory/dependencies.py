@@ -152,10 +152,11 @@ class Dependencies:
             The number of each child: with True if it is to be released, with False if it is to be
             cancelled. Nothing, if the event has not finished.
         """
-        children, decided = self.children.get(number), list[tuple[int, bool]]()
-        if children is None or self._events[number].execution.status not in TERMINAL:
+        decided: list[tuple[int, bool]] = []
+        meets: dict[When, bool] = {}
+        parent, children = self._events[number], self.children.get(number)
+        if children is None or parent.execution.status not in TERMINAL:
             return decided
-        parent, meets = self._events[number], dict[When, bool]()
         for child_number, child in children.items():
             if number in child.met:
                 continue  # an earlier ending of the parent has released it
@@ -297,9 +298,10 @@ def _number(event: EventData) -> int:
 def _meets(parent: EventData, when: When) -> bool:
     """Return True if a finished event meets a condition."""
     state = parent.execution
-    error = state.error if isinstance(state.error, BaseException) else None
-    name = None if error is None else type(error).__name__
-    return is_met(when, state.status, name, None if error is None else str(error))
+    status, error = state.status, state.error
+    if not isinstance(error, BaseException):
+        return is_met(when, status, None, None)
+    return is_met(when, status, type(error).__name__, str(error))
 
 
 def _cause_on_record(event: EventData, parents: Sequence[int]) -> int | None:

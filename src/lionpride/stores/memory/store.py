@@ -681,7 +681,8 @@ class MemoryStore:
 
     def _decide(self, decided: Iterable[tuple[int, bool]]) -> list[int]:
         """Release blocked events (True) or cancel them (False); return the cancelled ones."""
-        cancelled, is_released = list[int](), False
+        cancelled: list[int] = []
+        is_released = False
         for number, is_met in decided:
             state = self._pending[number].execution
             if is_met:

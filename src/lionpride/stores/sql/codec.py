@@ -319,6 +319,11 @@ def build_event(
         entries["_retry"] = Retry.from_dict(json.loads(retry))
     if single is not None:
         entries["_unique"] = single, since
+    shortcut = fast_load_of(kind)
+    event = None if shortcut is None else shortcut(payload, uid, created)
+    if event is not None:
+        event.__dict__.update(entries)
+        return event
     return event_from_payload(
         payload, kind=kind, id=UUID(bytes=uid), created=created, entries=entries
     )
