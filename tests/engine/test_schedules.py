@@ -429,6 +429,20 @@ async def test_run_appends_now(store: Store, clock: Clock) -> None:
     assert [each.id for each in await events(store)] == [uid]
 
 
+async def test_events_that_are_appended_by_hand_may_start_at_once(
+    store: Store, clock: Clock
+) -> None:
+    executor = executor_of(store)
+    await executor.schedule("daily", Report(), Every(DAY), jitter=600, ttl=60)
+    await executor.schedules.run("daily")
+    await executor.schedules.backfill("daily", START - 2 * DAY, START - 1)
+    for record in await events(store):
+        assert record.due is None
+        assert record.payload["execution"]["expires"] == START + 60
+    await executor.forward()
+    assert Report.ran == [START, START - 2 * DAY, START - DAY]
+
+
 async def test_backfill_leaves_out_known_events(store: Store, clock: Clock) -> None:
     executor = executor_of(store)
     await executor.schedule("daily", Report(), Every(DAY))

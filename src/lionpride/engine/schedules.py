@@ -240,6 +240,8 @@ class Schedules:
     async def run(self, name: str) -> UUID:
         """Append an event of a schedule now, also while it is paused, and whatever its overlap.
 
+        It may start at once, without jitter, and its ttl counts from now.
+
         Returns:
             The id of the event. Its instant is the present time.
 
@@ -249,7 +251,7 @@ class Schedules:
         """
         while True:
             old, now = await self.get(name), round(self._store.time(), 6)
-            event = self._event(old, now, now)
+            event = self._event(old, now, now, is_by_hand=True)
             has_ended = await self._latest(old) is Latest.NONE_OR_FINISHED
             new = replace(old, last=LastEvent(now, event.id)) if has_ended else old
             if await self._apply(old, _Plan(_renewed(new), {now: event})):
@@ -259,6 +261,8 @@ class Schedules:
         self, name: str, start: datetime | float, end: datetime | float
     ) -> tuple[UUID, ...]:
         """Append the events of past instants, whatever the overlap; known events are left out.
+
+        They may start at once, and their ttl counts from now.
 
         Args:
             name: The name of the schedule.
@@ -290,7 +294,7 @@ class Schedules:
             ids = [id_of(old.id, instant) for instant in instants]
             known = await self._store.get(ids)
             events = {
-                instant: self._event(old, instant, now)
+                instant: self._event(old, instant, now, is_by_hand=True)
                 for instant, record in zip(instants, known, strict=True)
                 if record is None
             }
@@ -502,10 +506,12 @@ class Schedules:
             old, plan.record, events=tuple(plan.events.values()), after=after, room=self._room()
         )
 
-    def _event(self, record: ScheduleRecord, instant: float, now: float) -> Record:
-        """Return the event of an instant."""
+    def _event(
+        self, record: ScheduleRecord, instant: float, now: float, *, is_by_hand: bool = False
+    ) -> Record:
+        """Return the event of an instant; one that is appended by hand may start at once."""
         schedule, uid = record.schedule, id_of(record.id, instant)
-        start = due_time(uid, instant, schedule.jitter)
+        start = now if is_by_hand else due_time(uid, instant, schedule.jitter)
         priority = now if schedule.priority is None else schedule.priority
         execution: dict[str, Any] = {"status": "pending", "priority": priority}
         if start > now:
