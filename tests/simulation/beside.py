@@ -76,13 +76,14 @@ class Beside:
     """
 
     durable = False
+    tied = False
 
     def __init__(self, make: Make, rng: Random, checks: Collection[str] = ALL) -> None:
         self.make = make
         self.rng = rng
         self.checks = checks
         self.clock = Clock()
-        self.reference = Reference(self.clock, durable=self.durable)
+        self.reference = Reference(self.clock, durable=self.durable, tied=self.tied)
         self.history = History()
         self.processes = [Process(1, make(self.clock))]
         self.actor = self.main = self.processes[0]

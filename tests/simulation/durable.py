@@ -378,6 +378,8 @@ class RolledBack(Exception):
 class Estate(Building):
     """A schema of a PostgreSQL server, the processes that use it, and the reference."""
 
+    tied = True  # the rows of one statement are in the order of their numbers
+
     @property
     def folder(self) -> Any:
         return HOMES[self.main.store]

@@ -101,11 +101,15 @@ class Reference:
     Args:
         clock: The time.
         durable: Whether it outlives its process: leases lapse.
+        tied: Whether what is settled together ends in any order.
     """
 
-    def __init__(self, clock: Callable[[], float], *, durable: bool = False) -> None:
+    def __init__(
+        self, clock: Callable[[], float], *, durable: bool = False, tied: bool = False
+    ) -> None:
         self.clock = clock
         self.durable = durable
+        self.tied = tied
         self.rows: list[Row] = []
         self.removed: dict[UUID, Row] = {}
         self.last = 0
@@ -224,7 +228,10 @@ class Reference:
         self, batch: Iterable[tuple[UUID, int, Outcome]], holder: int = 0
     ) -> list[Settled]:
         self.held = [] if self.durable else None
+        before = self.endings
         answers = [self.settle(*each, holder) for each in batch]
+        for row in self.rows if self.tied else ():
+            row.ended = min(row.ended, before + 1)
         held, self.held = self.held, None
         self._resolve(held or [])
         return answers
