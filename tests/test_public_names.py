@@ -36,6 +36,8 @@ ERRORS = {
 
 NAMES = ERRORS | {
     "AttemptContext",
+    "Batch",
+    "BatchEnd",
     "Cron",
     "Defer",
     "Element",

@@ -13,6 +13,8 @@ if (_Path(__file__).parent / "libs").exists():
 from .core import (  # after the check: a mixture of both has other names
     AccessError,
     AttemptContext,
+    Batch,
+    BatchEnd,
     ConfigurationError,
     Cron,
     Defer,
@@ -59,6 +61,8 @@ __version__ = "0.1.0"
 __all__ = (
     "AccessError",
     "AttemptContext",
+    "Batch",
+    "BatchEnd",
     "ConfigurationError",
     "Cron",
     "Defer",

@@ -950,6 +950,23 @@ async def test_children_are_listed_by_arrival_page_by_page(store: Store) -> None
         await store.children(uuid4())
 
 
+async def test_the_parents_are_counted_by_status(store: Store) -> None:
+    parents = await put(store, 1.0, 2.0, 3.0, 4.0)
+    child = await put_after(store, *parents, when="finished")
+    await complete(store, parents[0])
+    await fail(store, parents[1])
+    await claim_one(store, start=True)
+    await put(store, 5.0)
+    expected = dict.fromkeys(S, 0) | {S.COMPLETED: 1, S.FAILED: 1, S.PROCESSING: 1, S.PENDING: 1}
+    assert await store.parent_counts(child.id) == expected
+    await store.cancel([child.id])
+    await store.remove([parents[1].id])
+    assert await store.parent_counts(child.id) == expected | {S.FAILED: 0}
+    assert await store.parent_counts(parents[0].id) == dict.fromkeys(S, 0)
+    with pytest.raises(NotFoundError):
+        await store.parent_counts(uuid4())
+
+
 async def test_the_lists_say_which_parents_have_met_the_condition(store: Store) -> None:
     one, two, three = await put(store, 0.0, 1.0, 2.0)
     child = await put_after(store, one, two, three)

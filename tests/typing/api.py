@@ -13,6 +13,7 @@ from typing import Any, ClassVar, assert_type
 from uuid import UUID, uuid4
 
 from lionpride.core import (
+    Batch,
     Element,
     Event,
     EventStatus,
@@ -330,3 +331,14 @@ async def seeing(desk: Executor, event: Fetch) -> None:
     assert_type(desk.observers.failures, int)
     stop = instrument(desk, sample=0.01)
     stop()
+
+
+async def batches(executor: Executor) -> None:
+    batch = await executor.batch([Fetch(url="x")], after={})
+    assert_type(batch, Batch[bytes])
+    assert_type(await batch.result(), list[bytes])
+    assert_type(await batch.result(return_exceptions=True), list[bytes | Exception])
+    assert_type(await batch.counts(), dict[str, int])
+    assert_type(await batch.cancel(), int)
+    assert_type(batch.event_ids, tuple[UUID, ...])
+    assert_type(await executor.get_batch(batch.id), Batch[Any])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ..engine.attempt_context import AttemptContext, current
+from ..engine.batch import Batch
+from ..engine.batch_end import BatchEnd
 from ..engine.event import Event
 from ..engine.executor import Executor
 from ..engine.job import Job, JobEvent, job
@@ -44,6 +46,8 @@ from ..rules.transition import Transition
 __all__ = (
     "AccessError",
     "AttemptContext",
+    "Batch",
+    "BatchEnd",
     "ConfigurationError",
     "Cron",
     "Defer",

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Collection, Sequence
 from itertools import chain, islice
 from time import time
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from ..errors import NotFoundError, OperationError
 from ..model.collections.container import IdLike
@@ -14,7 +15,7 @@ from ..model.element import as_id
 from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from ..model.progress import Live
-from ..stores.continuations import cancel_continuation
+from ..stores.continuations import cancel_continuation, cancel_known
 from ..stores.contract import Cancelled, Named, Relative, Store, not_here
 from ..stores.record import Record
 from ..stores.states import Events
@@ -32,7 +33,7 @@ __all__ = ("Admin",)
 _PENDING = EventStatus.PENDING
 
 _PAGE: Final = 500
-"""Events that are retried in one transaction of a durable store."""
+"""Events that are cancelled or retried in one transaction of a durable store."""
 
 _CLEANED: Final = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
 
@@ -124,6 +125,25 @@ class Admin:
         return relatives(self._store.children, as_id(event))
 
     # -- many events -------------------------------------------------------------------------
+
+    async def cancel_all(self, ids: Sequence[UUID]) -> int:
+        """Cancel events, and what continues them; return the number that had not finished."""
+        count = 0
+        # The first ones may be running. If they were cancelled first, others would start.
+        for first in reversed(range(0, len(ids), _PAGE)):
+            answers = await cancel_known(self._store, ids[first : first + _PAGE])
+            for uid, answer in answers.items():
+                held = self._store.states.find(uid)
+                if answer is Cancelled.DONE and isinstance(held, Event):
+                    self._notify(held, _PENDING, EventStatus.CANCELLED)
+            settled = [uid for uid, answer in answers.items() if answer is Cancelled.SETTLED]
+            count += len(answers) - len(settled)
+            for record in await self._store.get(settled):
+                if record is not None and record.continued_by is not None:
+                    answer = await cancel_continuation(self._store, record.id)
+                    count += answer is not Cancelled.SETTLED
+            await asyncio.sleep(0)  # other events run between two pages
+        return count
 
     async def retry_failed(self) -> int:
         """Return all FAILED events to pending; see ``Executor.retry_failed``."""

@@ -20,6 +20,7 @@ from ..rules.state_machine import (
 )
 from ..stores.contract import Started
 from .attempt import Guard
+from .batch_end import BatchEnd
 from .event import Event
 from .runtime import Runtime
 from .store_client import StoreClient
@@ -177,7 +178,7 @@ class Admission:
         outcome = None
         candidate = self._candidate
         assert candidate is not None, "it is set by `admit`"
-        if self._runtime.checks_permission:
+        if self._runtime.checks_permission and not isinstance(claim[0], BatchEnd):
             while self._runtime.asker is not None and self._may_wait():
                 await self._sleep_until_free()
             if self._may_wait():

@@ -73,15 +73,24 @@ class CompletionService:
 
     async def result(self, event: Event | IdLike) -> Any:
         """Wait until an event has finished, and return its response; see ``Executor.result``."""
+        return response_of(await self.finished(event))
+
+    async def finished(self, event: Event | IdLike) -> Event:
+        """Wait until an event, or the last one that continues it, has finished, and return that.
+
+        Raises:
+            NotFoundError: if it is unknown, or was removed.
+        """
         while True:
             held = await find_event(self._store, event)
             state = held.execution
             while state.arrival is not None and state.status not in TERMINAL:
                 await self._next_finish(held)
-            response = response_of(held)
-            if not isinstance(response, ContinuedBy):
-                return response
-            event = response.id
+            if state.status not in TERMINAL:
+                raise NotFoundError(f"{held!r} was removed before it finished")
+            if not isinstance(state.response, ContinuedBy):
+                return held
+            event = state.response.id
 
     async def _next_finish(self, event: Event) -> None:
         """Return when an event may have finished; it may have been retried since."""

@@ -37,6 +37,8 @@ from ..stores.schedule_record import ScheduleRecord
 from ..stores.states import Events, States
 from .admin import Admin
 from .append_options import AppendOptions, Parents, RunOptions
+from .batch import Batch, find_end
+from .batch_end import BatchEnd
 from .bound_loop import BoundLoop
 from .completion import CompletionService, Returns, ReturnsPlainly
 from .config import check_keys, check_settings, checked_config, seconds
@@ -121,8 +123,8 @@ class Executor:
         self._event_types = type(self).named_types or (event_type,)
         self._strict = strict_event_type
         self._store = opened = open_store(store, queue=queue, name=name or queue)
-        opened.states.declare(self._event_types, strict_event_type)
-        opened.event_types.run_only(self._event_types)
+        opened.states.declare(self._event_types, strict_event_type, (BatchEnd,))
+        opened.event_types.run_only((*self._event_types, BatchEnd))
         self._observers = Observers.of(opened)
         self._connect(name, grace, store is None or isinstance(store, str), lifespan)
 
@@ -372,6 +374,76 @@ class Executor:
             when=when,
             connection=connection,
         )
+
+    @overload
+    async def batch(
+        self,
+        events: Iterable[Returns[R]],
+        priorities: Iterable[float | None] | None = None,
+        *,
+        wait: bool = ...,
+        after: Mapping[Any, Parents] | None = ...,
+        when: When | None = ...,
+    ) -> Batch[R]: ...
+    @overload
+    async def batch(
+        self,
+        events: Iterable[ReturnsPlainly[R]],
+        priorities: Iterable[float | None] | None = None,
+        *,
+        wait: bool = ...,
+        after: Mapping[Any, Parents] | None = ...,
+        when: When | None = ...,
+    ) -> Batch[R]: ...
+    async def batch(
+        self,
+        events: Iterable[Any],
+        priorities: Iterable[float | None] | None = None,
+        *,
+        wait: bool = False,
+        after: Mapping[Any, Parents] | None = None,
+        when: When | None = None,
+    ) -> Batch[Any]:
+        """Append events as one batch, and return a handle: counts by status, results, cancel.
+
+        >>> batch = await executor.batch([Fetch(url=url) for url in urls])
+        >>> await batch.counts()
+        {'pending': 3, 'processing': 1, 'completed': 8, ...}
+        >>> texts = await batch.result()
+
+        The batch is in the store. ``get_batch(batch.id)`` returns the handle in another process.
+        All are appended or none, and one more event with them, the ``BatchEnd``. It counts for
+        ``max_queue_size``, and completes when the others have finished.
+
+        Args:
+            events: The events; see ``append``. Events whose id is known belong to the batch and
+                stay unchanged.
+            priorities: One for each event; None for the default.
+            wait: See ``append_many``.
+            after: See ``append_many``.
+            when: See ``append_many``.
+
+        Raises:
+            ValidationError: if an event is given twice; also see ``append_many``.
+            QueueFullError: see ``append_many``.
+        """
+        end = await self._submission.append_with_end(
+            events, priorities, wait=wait, after=after, when=when
+        )
+        return Batch(end, self._store, self._completion, self._admin)
+
+    async def get_batch(self, batch: IdLike) -> Batch[Any]:
+        """Return the handle of a batch that this or another process has appended.
+
+        Args:
+            batch: The ``id`` of the batch.
+
+        Raises:
+            NotFoundError: if no batch of the queue has this id, or it was removed.
+            ValidationError: if the argument is not an id.
+        """
+        end = await find_end(self._store, batch)
+        return Batch(end, self._store, self._completion, self._admin)
 
     async def load(self, state: Flow[Any, Any] | Mapping[str, Any]) -> int:
         """Append the events of a Flow, or of its ``to_dict`` form, and keep their statuses.

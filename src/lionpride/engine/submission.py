@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from math import isfinite
@@ -23,6 +24,7 @@ from ..stores.contract import NO_PARENTS, BufferedPath, Entry, ImmediatePath, St
 from ..stores.terms import Terms
 from .append_options import AppendOptions, Parents, after_each, after_of, terms_of
 from .backpressure import CapacityWaiters
+from .batch_end import BatchEnd
 from .bound_loop import BoundLoop
 from .config import checked_priority
 from .event import Event
@@ -252,14 +254,57 @@ class Submission:
         immediate = self._immediate if terms is None and unobserved and not parents else None
         if immediate is not None and immediate.append_all_now(events, checked):
             return events
+        entries = list(zip(events, checked, strict=True))
+        held = await self._append_batch(entries, exist_ok, wait, terms, parents)
+        return cast("list[E]", held)
+
+    async def append_with_end(
+        self,
+        events: Iterable[Event],
+        priorities: Iterable[float | None] | None,
+        *,
+        wait: bool,
+        after: Mapping[Any, Parents] | None,
+        when: When | None,
+    ) -> BatchEnd:
+        """Append events as one batch, and the end of the batch after them; see ``Executor.batch``.
+
+        Returns:
+            The end of the batch.
+        """
+        events, given = _batch(events, priorities)
+        checked = self._checked(events, given)
+        ids = tuple(event.id for event in events)
+        if len(set(ids)) < len(ids):
+            raise ValidationError(
+                f"batch: the event {Counter(ids).most_common(1)[0][0]} occurs twice: give it once"
+            )
+        end = BatchEnd(events=ids)
+        parents = dict(after_each(events, after, when))
+        if ids:
+            parents[end.id] = After(ids, "finished")
+        last = end, checked_priority(end, None)
+        entries = [*zip(events, checked, strict=True), last]
+        await self._append_batch(entries, True, wait, None, parents)
+        return end
+
+    async def _append_batch(
+        self,
+        entries: Sequence[Entry],
+        exist_ok: bool,
+        wait: bool,
+        terms: Terms | None,
+        after: Mapping[UUID, After],
+    ) -> list[EventData]:
+        """Append events that may be known, may wait, or have options."""
+        events = [event for event, _ in entries]
         for event in events:
             if "_status" in event.__dict__ and not (exist_ok and is_known(self._store, event)):
                 _check_pending(event)
         unseen = self._unseen(events)
-        entries = list(zip(events, checked, strict=True))
-        held = await self._append_entries(entries, exist_ok, wait, terms, parents)
+        held = await self._append_entries(entries, exist_ok, wait, terms, after)
         self._notify(unseen, _PENDING)
-        return cast("list[E]", held)
+        return held
 
     def _checked(self, events: Sequence[E], priorities: Sequence[float | None]) -> list[float]:
         """Check the events of a batch, and return their priorities."""
@@ -420,6 +465,8 @@ class Submission:
             )
 
     def _check_type(self, event: object) -> None:
+        if type(event) is BatchEnd:
+            return
         kinds = self._event_types
         fits = type(event) in kinds if self._strict else isinstance(event, kinds)
         if not fits:

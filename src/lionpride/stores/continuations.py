@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from .contract import Cancelled, Store
 from .record import Record
 from .relatives import relative_pages
 
-__all__ = ("cancel_continuation",)
+__all__ = ("cancel_continuation", "cancel_known")
 
 
 async def cancel_continuation(store: Store, uid: UUID) -> Cancelled:
@@ -32,7 +33,7 @@ async def cancel_continuation(store: Store, uid: UUID) -> Cancelled:
         continued, (record,) = record, await store.get([following])
         if record is None or record.continued_by is not None:
             continue
-        answer = await _cancel(store, [following])
+        answer = (await cancel_known(store, [following])).get(following, Cancelled.SETTLED)
         await _cancel_parents(store, record, continued)
         if answer is not Cancelled.SETTLED:
             return answer
@@ -46,7 +47,7 @@ async def _cancel_parents(store: Store, event: Record, continued: Record) -> Non
     """Cancel the pending parents of a continuation that have arrived after the first event."""
     with suppress(NotFoundError):  # it may be removed meanwhile
         async for page in relative_pages(store.parents, event.id):
-            await _cancel(
+            await cancel_known(
                 store,
                 [
                     record.id
@@ -58,17 +59,14 @@ async def _cancel_parents(store: Store, event: Record, continued: Record) -> Non
             )
 
 
-async def _cancel(store: Store, ids: list[UUID]) -> Cancelled:
-    """Cancel events, and return the answer for the last one; removed events are left out."""
+async def cancel_known(store: Store, ids: Sequence[UUID]) -> dict[UUID, Cancelled]:
+    """Cancel events, and return the answer for each; events that were removed are left out."""
     if not ids:
-        return Cancelled.SETTLED
+        return {}
     try:
-        return (await store.cancel(ids))[-1]
+        return dict(zip(ids, await store.cancel(ids), strict=True))
     except NotFoundError:
         if len(ids) == 1:
-            return Cancelled.SETTLED
-    answer = Cancelled.SETTLED
-    for uid in ids:
-        with suppress(NotFoundError):
-            (answer,) = await store.cancel([uid])
-    return answer
+            return {}
+    middle = len(ids) // 2
+    return await cancel_known(store, ids[:middle]) | await cancel_known(store, ids[middle:])

@@ -495,6 +495,13 @@ class Store(Protocol):
                 parent.
         """
 
+    async def parent_counts(self, event: Named) -> dict[EventStatus, int]:
+        """Return the number of parents of an event in each status, at one instant.
+
+        Raises:
+            NotFoundError: if the event is unknown.
+        """
+
     async def children(self, event: Named, *, first: int = 0, limit: int = 100) -> list[Relative]:
         """Return a page of the children of an event, of any queue, by arrival number.
 

@@ -52,9 +52,22 @@ class States(Flow[EventData, Progression], defer_build=True):
         self.by_number.since_asked()
         return {event.id: number for number, event in self.by_number.items()}
 
-    def declare(self, item_types: Iterable[type[EventData]], strict: bool) -> None:
-        """Set the classes of the items. For the executor, before the items are read."""
+    def declare(
+        self,
+        item_types: Iterable[type[EventData]],
+        strict: bool,
+        others: Iterable[type[EventData]] = (),
+    ) -> None:
+        """Set the classes of the items. For the executor, before the items are read.
+
+        Args:
+            item_types: The classes that the items state.
+            strict: True if subclasses are refused.
+            others: Classes of the library that items may have as well. A copy states those that
+                occur in it.
+        """
         self.__dict__["_types"] = {"item_type": set(item_types), "strict_type": strict}
+        self.__dict__["_others"] = tuple(others)
         self.__dict__.pop("items", None)
 
     @property
@@ -159,8 +172,11 @@ class States(Flow[EventData, Progression], defer_build=True):
     def __copy__(self) -> Any:
         """Return a plain Flow with the current events, as ``to_dict`` reads back."""
         lists = [Progression(**_identity(p), order=p.order) for p in self.progressions]
-        types = self.item_types
-        return Flow[EventData, Progression](list(self.items), lists, **types, **_identity(self))
+        items, types = list(self.items), self.item_types
+        others = self.__dict__.get("_others", ())
+        if occurring := {type(item) for item in items if type(item) in others}:
+            types = types | {"item_type": types["item_type"] | occurring}
+        return Flow[EventData, Progression](items, lists, **types, **_identity(self))
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
         return deepcopy(copy(self), memo)

@@ -261,7 +261,7 @@ class Dependencies:
             return []
         return [each for each in child.parents if each in self.children and each not in child.met]
 
-    def parents(self, number: int, first: int, limit: int) -> Iterator[Edge]:
+    def parents(self, number: int, first: int = 0, limit: int | None = None) -> Iterator[Edge]:
         """Yield the parents of an event that are still here, from a place on."""
         child = self.by_number.get(number)
         places = range(first, 0 if child is None else len(child.parents))

@@ -871,6 +871,13 @@ class MemoryStore:
         edges = self._dependencies.parents(self._number(event), first, limit)
         return [(place, self._all[number]) for place, number, *_ in edges]
 
+    async def parent_counts(self, event: Named) -> dict[EventStatus, int]:
+        """See ``Store.parent_counts``."""
+        counts = dict.fromkeys(EventStatus, 0)
+        for _, number, *_ in self._dependencies.parents(self._number(event)):
+            counts[self._status(number, self._all[number])] += 1
+        return counts
+
     async def children(self, event: Named, *, first: int = 0, limit: int = 100) -> list[Relative]:
         """See ``Store.children``."""
         return self._relatives(self._dependencies.children_of(self._number(event), first, limit))

@@ -47,6 +47,7 @@ __all__ = (
     "next_expiry",
     "numbers_of",
     "page",
+    "parent_counts",
     "parent_rows",
     "parents",
     "paused_until",
@@ -162,6 +163,13 @@ WHERE d.child {in_1} ORDER BY d.child, d.place
 _PARENTS: Final = """
 SELECT place, parent, condition, met FROM {dependency} WHERE child = $1 AND place >= $2
 ORDER BY place LIMIT $3
+"""
+_PARENT_COUNTS: Final = """
+SELECT coalesce(f.status, CASE WHEN l.number IS NULL THEN 'pending' ELSE 'processing' END),
+    count(*)
+FROM {dependency} d LEFT JOIN {finished} f ON f.number = d.parent
+LEFT JOIN {lease} l ON l.number = d.parent
+WHERE d.child = $1 GROUP BY 1
 """
 _CHILDREN: Final = """
 SELECT child, child, condition, met FROM {dependency} WHERE parent = $1 AND child >= $2
@@ -328,6 +336,12 @@ async def _add_parents(db: Snapshot, children: Sequence[Record]) -> None:
 async def parents(db: Snapshot, number: int, first: int, limit: int) -> list[Relative]:
     """Return a page of the parents of an event; see ``Store.parents``."""
     return await _relatives(db, _PARENTS, number, first, limit)
+
+
+async def parent_counts(db: Snapshot, number: int) -> dict[EventStatus, int]:
+    """Return the number of parents of an event in each status; see ``Store.parent_counts``."""
+    found = {EventStatus(status): n for status, n in await db.rows(_PARENT_COUNTS, number)}
+    return {status: found.get(status, 0) for status in EventStatus}
 
 
 async def children(db: Snapshot, number: int, first: int, limit: int) -> list[Relative]:

@@ -901,6 +901,11 @@ class SqlStore:
         found = await self._backend.read(page, is_snapshot=True)
         return [(place, build_stored_event(stored)) for place, stored in found]
 
+    async def parent_counts(self, event: Named) -> dict[EventStatus, int]:
+        """See ``Store.parent_counts``."""
+        (number,) = await self._numbers([event])
+        return await self._backend.read(partial(queries.parent_counts, number=number))
+
     async def children(self, event: Named, *, first: int = 0, limit: int = 100) -> list[Relative]:
         """See ``Store.children``."""
         (number,) = await self._numbers([event])
