@@ -12,7 +12,7 @@ from stores.makers import FOLDERS, HOMES, Clock, Job, postgres_in, sqlite_in
 from stores.sql.transactions import operate, repeat
 
 from lionpride.core import EventStatus, Every, Schedule
-from lionpride.errors import NotFoundError, QueueFullError
+from lionpride.errors import NotFoundError, QueueFullError, ValidationError
 from lionpride.model.after import After
 from lionpride.stores.contract import Store
 from lionpride.stores.listeners import Signal
@@ -187,3 +187,12 @@ async def test_a_repetition_after_a_commit_answers_that_it_is_made(
         assert (result.is_made, again.is_made) == (True, True)
     assert ids_of(await store.list_records()) == [event.id]
     assert await store.schedules() == []
+
+
+@pytest.mark.parametrize("missing", ["id", "kind", "payload", "schedule", "next"])
+def test_an_unreadable_record_is_named_without_its_payload(missing: str) -> None:
+    data = replace(schedule(), payload={"token": "a-secret"}).to_dict()
+    del data[missing]
+    with pytest.raises(ValidationError, match=f"schedule 'nightly' .*'{missing}'") as told:
+        ScheduleRecord.from_dict(data)
+    assert "a-secret" not in str(told.value)

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from ..errors import ValidationError
 from ..model.schedule import Schedule
+from ..model.serialization.codec import safe_repr
 
 __all__ = ("LastEvent", "ScheduleRecord", "SkippedInstant")
 
@@ -124,8 +125,9 @@ class ScheduleRecord:
                 else SkippedInstant(float(skipped[0]), str(skipped[1])),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ValidationError(
-                f"the record of a schedule cannot be read: {data!r}; it must be the result of "
-                "ScheduleRecord.to_dict()",
+            raise ValidationError(  # without its payload, which may contain secrets
+                f"the record of schedule {safe_repr(data.get('name'))} cannot be read "
+                f"({type(error).__name__}: {error}): it must be the result of "
+                "ScheduleRecord.to_dict() of this release or an earlier one",
                 cause=error,
             ) from error
