@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
+from uuid import uuid4
 
 import pytest
 from engine.kit import Hold, Job, answers, background, raises
@@ -11,7 +13,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from stores.homes import Home
 
-from lionpride.core import Event, Executor, Limit, Processor, Retry
+from lionpride.core import Event, Every, Executor, Limit, Processor, Retry, Schedule
+from lionpride.stores.schedule_record import ScheduleRecord
 from lionpride.view.monitor import Monitor
 from lionpride.view.prometheus import Prometheus
 
@@ -215,6 +218,37 @@ async def test_metrics_of_a_store_without_executor_cover_all_queues(tmp_path: Pa
     assert values(found["lionpride_workers"], "queue") == {"a": 0, 'b"\\\n': 0}
     assert "lionpride_settled" not in found
     await monitor.close()
+
+
+async def test_metrics_contain_the_number_of_schedules_and_how_late_they_are(
+    url: str | None,
+) -> None:
+    executor = JobExecutor(store=url)
+    monitor = Monitor(executor)
+    prometheus = Prometheus(monitor)
+    queue, store = executor.store.queue, executor.store
+    found = await read(prometheus)
+    states = {"active": 0, "paused": 0, "over": 0, "undeclared": 0}
+    assert values(found["lionpride_schedules"], "state") == states
+    assert values(found["lionpride_schedule_overdue_seconds"], "queue") == {queue: 0}
+    for name, schedule in {
+        "daily": ScheduleRecord("daily", uuid4(), "k", {}, Schedule(Every(86400)), 0.0),
+        "hourly": ScheduleRecord("hourly", uuid4(), "k", {}, Schedule(Every(3600)), 0.0),
+        "paused": ScheduleRecord("paused", uuid4(), "k", {}, Schedule(Every(60)), None, True),
+        "tidy": ScheduleRecord("tidy", uuid4(), "k", {}, Schedule(Every(60)), None),
+    }.items():
+        late = {"daily": 100.0, "hourly": -100.0}.get(name)
+        following = None if late is None else store.time() - late
+        assert await store.change_schedule(None, replace(schedule, next=following))
+    found = await read(prometheus)
+    expected = states | {"active": 2, "paused": 1, "over": 1}
+    assert values(found["lionpride_schedules"], "state") == expected
+    (late,) = values(found["lionpride_schedule_overdue_seconds"], "queue").values()
+    assert 100 <= late < 110
+    assert "daily" not in await prometheus.text()
+    prometheus.close()
+    await monitor.close()
+    await store.close()
 
 
 async def test_close_ends_the_counting() -> None:

@@ -6,6 +6,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from heapq import heapify, heapreplace
@@ -13,12 +14,13 @@ from time import monotonic
 from typing import Final, TypeAlias
 
 from ..core import EventStatus
-from ..errors import NotFoundError
+from ..errors import NotFoundError, ValidationError
 from ..stores.contract import Store
 from ..stores.record import Record
 from .executor_metrics import ExecutorMetrics, Histogram
 from .monitor import Monitor
 from .records import created_of
+from .schedules import STATES, ShownSchedule
 
 __all__ = ["CONTENT_TYPE", "Prometheus", "oldest_waiting"]
 
@@ -112,6 +114,11 @@ class Prometheus:
             "Workers whose last heartbeat is recent.",
             [({"queue": queue}, alive.count(queue)) for queue in counts],
         )
+        with suppress(ValidationError):  # a schedule of a later release
+            schedules = await monitor.schedules()
+            times = {queue: monitor.store(queue).time() for queue in counts}
+            for part in _of_schedules(schedules, times):
+                yield part
         usage = [one for one in await monitor.limit_usage() if keys or one.key is None]
         taken = [({"limit": each.name}, each.used) for each in usage]
         yield _gauge("limit_used", "Amount of each limit that is used now.", taken)
@@ -120,6 +127,37 @@ class Prometheus:
         if self._metrics is not None and monitor.executor is not None:
             for part in _of_executor(self._metrics, monitor.executor.store.queue):
                 yield part
+
+
+def _of_schedules(
+    schedules: Sequence[ShownSchedule], times: Mapping[str, float]
+) -> Iterator[list[str]]:
+    """Yield the metrics of schedules, without their names.
+
+    Args:
+        schedules: The schedules of all queues.
+        times: The time of the store of each queue, a Unix timestamp in seconds.
+    """
+    states = Counter((each.queue, each.state) for each in schedules)
+    yield _gauge(
+        "schedules",
+        "Schedules, by state.",
+        [
+            ({"queue": queue, "state": state}, states[queue, state])
+            for queue in times
+            for state in STATES
+        ],
+    )
+    overdue = dict.fromkeys(times, 0.0)
+    for each in schedules:
+        if each.record.next is not None and each.queue in overdue:
+            late = times[each.queue] - each.record.next
+            overdue[each.queue] = max(overdue[each.queue], late)
+    yield _gauge(
+        "schedule_overdue_seconds",
+        "How long the earliest instant of a schedule has passed without an event; 0 if none has.",
+        [({"queue": queue}, late) for queue, late in overdue.items()],
+    )
 
 
 def _of_executor(metrics: ExecutorMetrics, queue: str) -> Iterator[list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ..drawing.text import duration
 from ..model.recurrence import Every
@@ -11,7 +11,10 @@ from ..model.schedule import Schedule
 from ..stores.contract import Store
 from ..stores.schedule_record import ScheduleRecord
 
-__all__ = ["ShownSchedule", "next_instants", "options_text", "rule_text", "schedules_of"]
+__all__ = ["STATES", "ShownSchedule", "next_instants", "options_text", "rule_text", "schedules_of"]
+
+STATES: Final = ("active", "paused", "over", "undeclared")
+"""The states of schedules."""
 
 
 class ShownSchedule(NamedTuple):
@@ -30,7 +33,7 @@ class ShownSchedule(NamedTuple):
 
     @property
     def state(self) -> str:
-        """The state in one or two words."""
+        """The state, one of ``STATES``."""
         if self.record.is_paused:
             return "paused"
         if self.record.next is None:
