@@ -41,7 +41,8 @@ async def test_without_a_hook_every_action_is_forbidden() -> None:
         text = (await http.get("/")).text
         assert "Pause" not in text
         assert "This page is read-only" in text
-        for what in ("retry", "cancel", "pause", "resume", "limit"):
+        schedules = ("pause_schedule", "resume_schedule", "run_schedule")
+        for what in ("retry", "cancel", *schedules, "pause", "resume", "limit"):
             assert (await http.get(f"/act?do={what}")).status_code == 403
             assert (await http.post("/act", data={"do": what})).status_code == 403
     assert not executor.paused

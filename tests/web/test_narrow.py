@@ -2,12 +2,12 @@
 
 import asyncio
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from web.kit import browser_tab, needs_browser, served
 
-from lionpride import web
+from lionpride import Every, web
 from lionpride.core import Event, Executor, Processor
 from lionpride.rules.limits.limit import Limit
 
@@ -54,16 +54,22 @@ async def test_the_overview_fits_on_a_phone(tmp_path: Path) -> None:
         await first.append(fetch())
         await first.join()
         await first.append(fetch(wait=True))
+        every = Every(90.5)
+        options: dict[str, Any] = {"missed": "all", "overlap": "replace", "jitter": 30, "ttl": 900}
+        await first.schedule("a-schedule-with-a-long-name" * 3, fetch(wait=True), every, **options)
+        await first.schedules.run("a-schedule-with-a-long-name" * 3)
         for paused in (False, True):
             if paused:
                 await first.store.pause()  # type: ignore[attr-defined]
-            for path in ("", "workers", "events", "timeline"):
+            for path in ("", "workers", "events", "timeline", "schedules"):
                 await tab.goto(f"{where}/{path}")
                 if not path:
                     await tab.wait_for_selector("#running li")
                     await tab.wait_for_selector("#failures li")
                     await tab.wait_for_selector("#queues")
                     await tab.wait_for_selector("#limits .gauge")
+                if path == "schedules":
+                    await tab.wait_for_selector("#schedules tbody tr")
                 width = await tab.evaluate("document.documentElement.scrollWidth")
                 wide = await tab.evaluate(TOO_WIDE)
                 assert (width, wide) == (360, []), path

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from web.kit import EVIL, Job, JobExecutor, Talk, browser_tab, filled, needs_browser, served
 
-from lionpride import web
+from lionpride import Every, web
 from lionpride.core import EventStatus
 
 pytestmark = [needs_browser, pytest.mark.guard(90)]
@@ -155,8 +155,12 @@ async def test_data_of_events_is_not_run_as_code(tmp_path: Path) -> None:
         browser_tab() as tab,
     ):
         jobs = await filled(executor)
+        await executor.schedule(EVIL, Job(name=EVIL), Every(86_400))
+        uid = await executor.schedules.run(EVIL)
         await executor.join()
-        places = ["", "timeline", "events", f"events/{jobs['evil'].id}", "workers"]
+        schedule = await executor.schedules.get(EVIL)
+        places = ["", "timeline", "events", f"events/{jobs['evil'].id}", "workers", "schedules"]
+        places += [f"events/{uid}", f"act?do=run_schedule&schedule={schedule.id}"]
         for path in [*places, f"events?q={EVIL}&kind={EVIL}&queue={EVIL}", f"events?done={EVIL}"]:
             await tab.goto(f"{url}/{path}")
             assert await tab.evaluate("window.stolen") is None, path
@@ -183,7 +187,14 @@ async def test_no_view_has_a_serious_accessibility_problem(
         await executor.append(Job(name="held", hold=True))
         talk = await executor.append(Talk(name="talk"))
         Talk.line.put_nowait("a word")
+        schedule = await executor.schedule("daily", Job(), Every(86_400), overlap="skip")
+        await executor.schedule("hourly", Job(), Every(3_600))
+        await executor.schedules.pause("hourly")
+        uid = await executor.schedules.run("daily")
         paths = ["", "timeline", "events", "workers", "act?do=retry", "act?do=limit&limit=host"]
+        paths += ["schedules", "schedules?done=pause_schedule"]
+        paths += [f"schedules?done=run_schedule-{uid}"]
+        paths += [f"act?do=run_schedule&schedule={schedule.id}", f"events/{uid}"]
         paths += [f"events/{each.id}" for each in (jobs["evil"], talk)]
         for path in paths:
             await tab.goto(f"{url}/{path}")

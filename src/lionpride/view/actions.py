@@ -1,4 +1,4 @@
-"""Actions on events: on one event, or on all that match a filter."""
+"""Actions on one event, on all events that match a filter, or on a schedule."""
 
 from __future__ import annotations
 
@@ -13,8 +13,23 @@ from ..stores.contract import Cancelled
 from ..stores.inspector import EventFilter
 from ..stores.record import Record
 from .monitor import Monitor
+from .schedules import ShownSchedule
 
-__all__ = ["cancel", "cancel_all", "possible_actions", "retry", "retry_all"]
+__all__ = [
+    "PAUSE_SCHEDULE",
+    "RESUME_SCHEDULE",
+    "RUN_SCHEDULE",
+    "cancel",
+    "cancel_all",
+    "possible_actions",
+    "possible_actions_on_schedule",
+    "retry",
+    "retry_all",
+]
+
+PAUSE_SCHEDULE = "pause_schedule"
+RESUME_SCHEDULE = "resume_schedule"
+RUN_SCHEDULE = "run_schedule"
 
 PAGE_SIZE = 500
 
@@ -27,6 +42,15 @@ def possible_actions(record: Record) -> tuple[str, ...]:
     if record.status in RETRYABLE:
         return ("retry",)
     return ("cancel",) if record.status in OPEN else ()
+
+
+def possible_actions_on_schedule(shown: ShownSchedule) -> tuple[str, ...]:
+    """Return the actions that are possible for a schedule."""
+    if shown.record.is_paused:
+        return RESUME_SCHEDULE, RUN_SCHEDULE
+    if shown.record.next is None:  # it is over
+        return (RUN_SCHEDULE,)
+    return PAUSE_SCHEDULE, RUN_SCHEDULE
 
 
 async def retry(monitor: Monitor, record: Record) -> bool:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from typing import Any, Final
-from uuid import UUID
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from ..errors import ValidationError
+from ..errors import NotFoundError, QueueFullError, ValidationError
 from ..stores.record import Record
 from ..view import actions
+from ..view.schedules import ShownSchedule
 from .access import HEADERS
-from .context import ACTIONS, PageContext, context_of
+from .context import ACTIONS, SCHEDULE_ACTIONS, PageContext, context_of
 from .pages import count_actions
-from .query_params import ListFilter, arrival, link, number
+from .query_params import ListFilter, arrival, link, number, uuid
 from .render import page, plain
 
 __all__ = ["act"]
+
+_NO_SCHEDULE: Final = "There is no schedule with this id.\n"
 
 FORM_TIMEOUT: Final = 10.0
 """Seconds in which a form has to arrive."""
@@ -61,6 +63,7 @@ async def _confirm(request: Request, context: PageContext, what: str, given: Any
     """Return the page that asks for confirmation, with the number of events."""
     filters = ListFilter.of(given)
     shown: dict[str, Any] = {"what": what, "filters": filters, "id": "", "limit": "", "upto": ""}
+    shown["schedule"] = None
     back = link(request.scope.get("root_path", ""), "events", filters.query())
     if what in ("pause", "resume"):
         back, shown["number"] = link(request.scope.get("root_path", ""), ""), None
@@ -71,8 +74,15 @@ async def _confirm(request: Request, context: PageContext, what: str, given: Any
             return plain(f"There is no limit named {name!r}.\n", 404)
         back = link(request.scope.get("root_path", ""), "")
         shown |= {"limit": name, "number": None, "amount": f"{limit.amount:.15g}", "per": limit.per}
+    elif what in SCHEDULE_ACTIONS:
+        schedule = await _find_schedule(context, given.get("schedule"))
+        if schedule is None:
+            return plain(_NO_SCHEDULE, 404)
+        is_possible = what in actions.possible_actions_on_schedule(schedule)
+        back = link(request.scope.get("root_path", ""), "schedules")
+        shown |= {"schedule": schedule, "number": None if is_possible else 0}
     elif given.get("id"):
-        record = await _find_record(context, str(given.get("id")))
+        record = await _find_record(context, given.get("id"))
         if record is None:
             return plain("There is no event with this id.\n", 404)
         can = what in actions.possible_actions(record)
@@ -82,7 +92,8 @@ async def _confirm(request: Request, context: PageContext, what: str, given: Any
         shown["number"] = (await count_actions(context, filters))[what]
         shown["upto"] = await _last_arrival(context)
     shown["back"] = back
-    return await page(request, context, "act.html", shown, view="events")
+    view = "schedules" if what in SCHEDULE_ACTIONS else "events"
+    return await page(request, context, "act.html", shown, view=view)
 
 
 async def _execute(request: Request, context: PageContext, what: str, given: Any) -> Response:
@@ -93,8 +104,10 @@ async def _execute(request: Request, context: PageContext, what: str, given: Any
         return _redirect(link(root, ""))
     if what == "limit":
         return _set_limit(context, root, given)
+    if what in SCHEDULE_ACTIONS:
+        return await _change_schedule(context, root, what, given)
     if given.get("id"):
-        record = await _find_record(context, str(given.get("id")))
+        record = await _find_record(context, given.get("id"))
         if record is None:
             return plain("There is no event with this id.\n", 404)
         action = actions.retry if what == "retry" else actions.cancel
@@ -125,11 +138,35 @@ def _set_limit(context: PageContext, root: str, given: Any) -> Response:
     return _redirect(link(root, ""))
 
 
-async def _find_record(context: PageContext, text: str) -> Record | None:
+async def _change_schedule(context: PageContext, root: str, what: str, given: Any) -> Response:
+    """Pause, resume or run a schedule."""
+    found = await _find_schedule(context, given.get("schedule"))
+    if found is None:
+        return plain(_NO_SCHEDULE, 404)
+    schedules, name, done = context.monitor.schedules_in(found.queue), found.record.name, what
     try:
-        return await context.monitor.get(UUID(text))
-    except ValueError:
-        return None
+        if what == actions.PAUSE_SCHEDULE:
+            await schedules.pause(name)
+        elif what == actions.RESUME_SCHEDULE:
+            await schedules.resume(name)
+        else:
+            done = f"{what}-{await schedules.run(name)}"
+    except NotFoundError:  # it was removed meanwhile
+        return plain(_NO_SCHEDULE, 404)
+    except QueueFullError as error:
+        return plain(f"{error}\n", 409)
+    return _redirect(link(root, "schedules", {"done": done}))
+
+
+async def _find_schedule(context: PageContext, given: Any) -> ShownSchedule | None:
+    uid = uuid(given)
+    found = await context.monitor.schedules()
+    return next((each for each in found if each.record.id == uid), None)
+
+
+async def _find_record(context: PageContext, given: Any) -> Record | None:
+    uid = uuid(given)
+    return None if uid is None else await context.monitor.get(uid)
 
 
 async def _last_arrival(context: PageContext) -> str:

@@ -44,10 +44,11 @@ def app(
         source: An executor, in whose event loop the page has to be served; or a store; or the URL
             of a store or the path of a SQLite file, for all its queues.
         authorize: ``authorize(request, what)``, plain or async, returns True if a Starlette request
-            may do ``what``: "look", "retry", "cancel", "pause", "resume", "limit", or "probe" (for
-            ``/healthz`` and ``/metrics``). Without it, only requests from this machine with the
-            page's token may look, no request may act, and every request may probe. The URL with
-            the token is logged at the first request without it.
+            may do ``what``: "look", "retry", "cancel", "pause_schedule", "resume_schedule",
+            "run_schedule", "pause", "resume", "limit", or "probe" (for ``/healthz`` and
+            ``/metrics``). Without it, only requests from this machine with the page's token may
+            look, no request may act, and every request may probe. The URL with the token is logged
+            at the first request without it.
         secret: Text or bytes of at least 16 characters. Processes that serve one page need the same
             secret, so that each accepts the forms and the token of the others. By default it is
             random, and new at each start.
@@ -80,6 +81,7 @@ def gate_of(context: PageContext) -> Gate:
             Route("/timeline", pages.timeline),
             Route("/events", pages.events),
             Route("/events/{id}", pages.event),
+            Route("/schedules", pages.schedules),
             Route("/workers", pages.workers),
             Route("/act", action_forms.act, methods=["GET", "POST"]),
             Route("/live", live.live),

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
 from typing import Final
 
 from starlette.requests import Request
 
 from ..core import Executor
 from ..stores.contract import Store
+from ..view.actions import PAUSE_SCHEDULE, RESUME_SCHEDULE, RUN_SCHEDULE
 from ..view.history import History
 from ..view.monitor import Monitor
 from ..view.prometheus import Prometheus
 from .access import Access
 
-__all__ = ["ACTIONS", "PageContext", "context_of"]
+__all__ = ["ACTIONS", "SCHEDULE_ACTIONS", "PageContext", "context_of"]
 
-ACTIONS: Final = ("retry", "cancel", "pause", "resume", "limit")
+SCHEDULE_ACTIONS: Final = (PAUSE_SCHEDULE, RESUME_SCHEDULE, RUN_SCHEDULE)
+
+ACTIONS: Final = ("retry", "cancel", *SCHEDULE_ACTIONS, "pause", "resume", "limit")
 
 MAX_IDLE: Final = 30.0
 """Seconds for which events may be pending without a running worker."""
@@ -89,9 +91,12 @@ class PageContext:
 
     async def allowed(self, request: Request) -> set[str]:
         """Return the actions that a request may carry out."""
-        possible: Sequence[str] = ACTIONS
-        if self.executor is None:  # only the executor knows its limits
-            possible = ACTIONS[:-1] if await self.monitor.can_pause() else ACTIONS[:2]
+        impossible = set[str]()
+        if self.executor is None:
+            impossible.add("limit")  # only the executor knows its limits
+            if not await self.monitor.can_pause():
+                impossible |= {"pause", "resume"}
+        possible = [what for what in ACTIONS if what not in impossible]
         return {what for what in possible if await self.access.may(request, what)}
 
     async def close(self) -> None:

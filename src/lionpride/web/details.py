@@ -18,7 +18,15 @@ from ..errors import NotFoundError
 from ..model.attempts import attempts_of
 from ..model.serialization.codec import encode
 from ..stores.record import Record
-from ..view.records import condition_of, created_of, due_of, error_of, priority_of, seconds_of
+from ..view.records import (
+    condition_of,
+    created_of,
+    due_of,
+    error_of,
+    priority_of,
+    schedule_of,
+    seconds_of,
+)
 from ..view.redact import fields_of, readable_json, summary_of
 from .context import PageContext
 from .query_params import arrival
@@ -71,6 +79,7 @@ async def details_of(
         "fields": fields_of(record),
         "metadata": {k: readable_json(v) for k, v in metadata.items() if not k.startswith("lion_")},
         "due": due_of(record),
+        "schedule": schedule_of(record),
         "parents": await _relatives(context, record, "parents", query),
         "children": await _relatives(context, record, "children", query),
         "condition_of": condition_of,

@@ -16,18 +16,19 @@ from ..drawing.text import wait
 from ..rules.queue_position import Unreadable
 from ..stores.inspector import WorkerRecord
 from ..stores.record import Record
-from ..view.actions import OPEN, possible_actions
+from ..view.actions import OPEN, possible_actions, possible_actions_on_schedule
 from ..view.limits import slots_of
 from ..view.records import FAILURE_STATUSES, created_of, error_of, seconds_of
 from ..view.redact import label_of, summary_of
+from ..view.schedules import ShownSchedule, options_text, rule_text
 from . import charts
 from .context import PageContext, context_of
 from .details import details_of
-from .query_params import CREATED_WITHIN, ListFilter, link, notice
+from .query_params import CREATED_WITHIN, ListFilter, appended_event, link, notice, uuid
 from .render import page
 from .time_range import TimeRange
 
-__all__ = ["event", "events", "overview", "timeline", "workers"]
+__all__ = ["event", "events", "overview", "schedules", "timeline", "workers"]
 
 PAGE_SIZE: Final = 50
 RECENT: Final = 6  # failures and running events on the overview
@@ -184,11 +185,39 @@ async def event(request: Request) -> Response:
 
 
 async def _record(context: PageContext, text: str) -> Record | None:
-    try:
-        uid = UUID(text)
-    except ValueError:
-        return None
-    return await context.monitor.get(uid)
+    uid = uuid(text)
+    return None if uid is None else await context.monitor.get(uid)
+
+
+async def schedules(request: Request) -> Response:
+    """The schedules of all queues, with their next and their last instants."""
+    context, done = context_of(request), request.query_params.get("done", "")
+    found = await context.monitor.schedules()
+    shown = {
+        "schedules": found,
+        "queues": await context.monitor.queues(),
+        "last_events": await _last_events(context, found),
+        "done": notice(done),
+        "appended": appended_event(done),
+        "possible_actions": possible_actions_on_schedule,
+        "rule_text": rule_text,
+        "options_text": options_text,
+    }
+    return await page(request, context, "schedules.html", shown, view="schedules")
+
+
+async def _last_events(context: PageContext, found: Sequence[ShownSchedule]) -> dict[UUID, Record]:
+    """Return the last events of schedules by id, as far as they are still in the store."""
+    ids: dict[str, list[UUID]] = {}
+    for each in found:
+        if each.record.last is not None:
+            ids.setdefault(each.queue, []).append(each.record.last.id)
+    records = [
+        record
+        for queue, some in ids.items()
+        for record in await context.monitor.store(queue).get(some)
+    ]
+    return {record.id: record for record in records if record is not None}
 
 
 async def workers(request: Request) -> Response:

@@ -9,14 +9,30 @@ from math import isfinite
 from time import time
 from typing import Any, Final
 from urllib.parse import urlencode
+from uuid import UUID
 
 from ..core import EventStatus
 from ..drawing.text import plural
 from ..stores.inspector import EventFilter
+from ..view.actions import PAUSE_SCHEDULE, RESUME_SCHEDULE, RUN_SCHEDULE
 
-__all__ = ["BLOCKED", "CREATED_WITHIN", "ListFilter", "arrival", "link", "notice", "number"]
+__all__ = [
+    "BLOCKED",
+    "CREATED_WITHIN",
+    "ListFilter",
+    "appended_event",
+    "arrival",
+    "link",
+    "notice",
+    "number",
+    "uuid",
+]
 
 _NOTICE: Final = re.compile(r"(retry|cancel)-([0-9]{1,12})")
+_SCHEDULE_NOTICES: Final = {
+    PAUSE_SCHEDULE: "The schedule is paused",
+    RESUME_SCHEDULE: "The schedule is resumed",
+}
 
 BLOCKED: Final = "blocked"
 """The word for pending events that wait for their parents, in place of a status."""
@@ -112,6 +128,8 @@ def notice(text: str) -> str:
 
     So a URL from outside cannot put its own words on the page.
     """
+    if text in _SCHEDULE_NOTICES:
+        return _SCHEDULE_NOTICES[text]
     found = _NOTICE.fullmatch(text)
     if found is None:
         return ""
@@ -121,9 +139,23 @@ def notice(text: str) -> str:
     return f"{plural(number, 'event')} cancelled, or their workers were asked"
 
 
+def appended_event(text: str) -> UUID | None:
+    """Return the event for ``done`` of a URL, such as ``run_schedule-UUID``; None for others."""
+    action, _, uid = text.partition("-")
+    return uuid(uid) if action == RUN_SCHEDULE else None
+
+
 def link(root: str, path: str, query: Mapping[str, str] | None = None) -> str:
     """Return a URL of this page, wherever it is mounted."""
     return f"{root}/{path}" + (f"?{urlencode(query)}" if query else "")
+
+
+def uuid(value: Any) -> UUID | None:
+    """Return an id of a URL."""
+    try:
+        return UUID(str(value or ""))
+    except ValueError:
+        return None
 
 
 def number(value: Any) -> float | None:

@@ -26,6 +26,7 @@ VIEWS: Final = (
     ("", "Overview"),
     ("timeline", "Timeline"),
     ("events", "Events"),
+    ("schedules", "Schedules"),
     ("workers", "Workers"),
 )
 
