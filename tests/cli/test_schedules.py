@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from cli.texts import plain
+from kept import KEPT, url_of
 from pydantic import SecretStr
 
 from lionpride import Cron, Event, Every, Executor, Schedule
@@ -233,3 +234,111 @@ def test_what_is_refused_changes_nothing(tmp_path, out, words, code, message):
     before = out(store, "--json")
     assert message in out(store, *words, code=code)
     assert out(store, "--json") == before
+
+
+# -- show, export and import -----------------------------------------------------------------------
+
+
+def exported(capsys, store, *options):
+    capsys.readouterr()
+    assert main(["export", store, *options]) == 0
+    return capsys.readouterr().out
+
+
+def listed(out, store):
+    return [
+        {name: value for name, value in each.items() if name != "is_declared"}
+        for each in lines(out(store, "--json"))
+    ]
+
+
+def test_show_has_the_schedule_of_an_event_and_its_instant(store, out, capsys):
+    out(store, "backfill", "nightly", "--start", "2020-01-01", "--end", "2020-01-02")
+    (event,) = events(capsys, store)
+    assert main(["show", store, event["id"]]) == 0
+    fields = [line.split(None, 1) for line in capsys.readouterr().out.splitlines()]
+    assert ["schedule", "nightly, for 2020-01-01 01:30:00 UTC"] in fields
+
+
+@pytest.mark.parametrize("to", KEPT)
+def test_out_and_in_and_out_gives_the_same_schedules(store, to, tmp_path, out, capsys):
+    out(store, "backfill", "nightly", "--start", "2020-01-01", "--end", "2020-01-02")
+    out(store, "run", "yearly")
+    copy = url_of(to, tmp_path, "copy")
+    text = exported(capsys, store, "--reveal")
+    assert [set(each) & {"status", "schedule"} for each in lines(text)] == [
+        *[{"status"}] * 2,
+        *[{"schedule"}] * 3,
+    ]
+    (file := tmp_path / "all.jsonl").write_text(text)
+    assert main(["import", str(file), copy]) == 0
+    assert "2 events and 3 schedules imported into" in capsys.readouterr().out
+    assert exported(capsys, copy, "--reveal") == text
+    assert listed(out, copy) == listed(out, store)
+    backfilled = out(copy, "backfill", "nightly", "--start", "2020-01-01", "--end", "2020-01-02")
+    assert backfilled == "nightly: appended 0 events\n"
+
+
+def test_schedules_alone_are_exported_and_imported(store, tmp_path, out, capsys):
+    target = tmp_path / "all.jsonl"
+    assert main(["export", store, "--reveal", "-o", str(target)]) == 0
+    assert "0 events and 3 schedules of " in capsys.readouterr().err
+    copy = str(tmp_path / "copy.db")
+    assert main(["import", str(target), copy, "--queue", "other"]) == 0
+    assert "0 events and 3 schedules imported" in capsys.readouterr().out
+    assert {each["queue"] for each in listed(out, copy)} == {"other"}
+
+
+def test_a_known_schedule_is_refused_and_nothing_imported(store, tmp_path, out, capsys):
+    (file := tmp_path / "all.jsonl").write_text(exported(capsys, store, "--reveal"))
+    out(store, "remove", "yearly")
+    before = listed(out, store)
+    assert main(["import", str(file), store]) == 1
+    err = capsys.readouterr().err
+    assert "line 1: queue 'reports' of " in err
+    assert "has a schedule 'hourly': nothing was imported; --exist-ok skips" in err
+    assert listed(out, store) == before
+    assert main(["import", str(file), store, "--exist-ok"]) == 0
+    said = capsys.readouterr().out
+    assert "0 events and 1 schedule imported into " in said
+    assert "; 2 were there already" in said
+    assert len(listed(out, store)) == 3
+
+
+def test_a_hidden_secret_of_a_schedule_is_refused(store, tmp_path, capsys):
+    capsys.readouterr()
+    assert main(["export", store]) == 0
+    text, err = capsys.readouterr()
+    assert "lionpride: 3 schedules have secrets, which are hidden in the export" in err
+    assert "hush" not in text
+    (file := tmp_path / "all.jsonl").write_text(text)
+    assert main(["import", str(file), str(tmp_path / "copy.db")]) == 1
+    assert "payload.token: is hidden: export the schedule again" in capsys.readouterr().err
+
+
+def bad(line, **changes):
+    return json.dumps(line | changes)
+
+
+def test_bad_schedules_are_named_and_nothing_is_made(store, tmp_path, capsys):
+    first, second, _ = lines(exported(capsys, store, "--reveal"))
+    rule = {"rule": {"cron": "61 * * * *", "tz": "UTC"}}
+    file = tmp_path / "all.jsonl"
+    file.write_text(
+        "\n".join(
+            [
+                json.dumps(first),
+                json.dumps(first),
+                bad(second, schedule=rule),
+                bad(second, next="soon"),
+                bad(second, queue=5),
+            ]
+        )
+    )
+    assert main(["import", str(file), str(tmp_path / "copy.db")]) == 1
+    err = capsys.readouterr().err
+    assert "line 2: schedule 'hourly' of queue 'reports' is also the one of line 1" in err
+    assert "line 3: Cron: '61 * * * *' is no cron expression" in err
+    assert "line 4: the record of a schedule cannot be read" in err
+    assert "line 5: queue: must be a name, not 5" in err
+    assert not (tmp_path / "copy.db").exists()

@@ -1,17 +1,16 @@
-"""A file of events to take into a store: lines that `export` wrote, or one Flow."""
+"""A file of events and schedules to import: lines that `export` wrote, or one Flow."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import IO, Any
-from uuid import UUID
+from typing import IO, Any, TypeAlias
 
 from ..drawing.text import one_line, plural, shorten
 from ..errors import LionprideError, ValidationError
 from ..stores.record import Record
 from .flows import flow_records, is_flow, own_progressions
-from .records import read_record
+from .records import QueueSchedule, is_schedule, read_record, read_schedule
 from .usage import UsageError
 
 __all__ = ["Bundle", "open_bundle"]
@@ -19,10 +18,11 @@ __all__ = ["Bundle", "open_bundle"]
 TOLD = 5  # so many things wrong with a file are said
 
 Named = tuple[str, Record]  # where it stands in the file, and what stands there
+Entry: TypeAlias = Record | QueueSchedule
 
 
 class Bundle:
-    """The records of a file, which can be read several times.
+    """The events and schedules of a file, which can be read several times.
 
     Attributes:
         left_out: The names of what is in the file and cannot be kept in a store.
@@ -38,19 +38,19 @@ class Bundle:
         """Read it to its end.
 
         Raises:
-            UsageError: if it holds no event.
-            ValidationError: if something in it is no record, or an id is there twice.
+            UsageError: if it holds nothing.
+            ValidationError: if something in it is no record, or an id or a schedule is there twice.
         """
         wrong: list[str] = []
         count = 0
-        seen: dict[UUID, str] = {}
+        seen: dict[object, str] = {}
         for where, found in self._read():
             if isinstance(found, ValidationError):
                 wrong.append(f"{where}: {shorten(one_line(str(found)), 300)}")
-            elif found.id in seen:
-                wrong.append(f"{where}: id {found.id} is also the id of {seen[found.id]}")
+            elif (key := _key_of(found)) in seen:
+                wrong.append(f"{where}: {_described(found)} of {seen[key]}")
             else:
-                seen[found.id] = where
+                seen[key] = where
             count += 1
         if not count:
             raise UsageError(f"{self._name} is empty: there is no event to import")
@@ -62,7 +62,18 @@ class Bundle:
             )
 
     def records(self) -> Iterator[Named]:
-        """Each record and where it stands, once ``check`` has found nothing."""
+        """Yield each event and where it stands, once ``check`` has found nothing."""
+        for where, found in self._checked():
+            if isinstance(found, Record):
+                yield where, found
+
+    def schedules(self) -> Iterator[tuple[str, QueueSchedule]]:
+        """Yield each schedule and where it stands, once ``check`` has found nothing."""
+        for where, found in self._checked():
+            if isinstance(found, QueueSchedule):
+                yield where, found
+
+    def _checked(self) -> Iterator[tuple[str, Entry]]:
         for where, found in self._read():
             if isinstance(found, ValidationError):
                 raise LionprideError(
@@ -70,14 +81,16 @@ class Bundle:
                 )
             yield where, found
 
-    def _read(self) -> Iterator[tuple[str, Record | ValidationError]]:
+    def _read(self) -> Iterator[tuple[str, Entry | ValidationError]]:
         self._file.seek(0)
         for number, line in enumerate(self._file, 1):
             if line.isspace():
                 continue
-            found: Record | ValidationError
+            found: Entry | ValidationError
             try:
-                found = read_record(_parse(line), self._queue)
+                data = _parse(line)
+                read = read_schedule if is_schedule(data) else read_record
+                found = read(data, self._queue)
             except ValidationError as error:
                 found = error
             yield f"line {number}", found
@@ -91,7 +104,7 @@ class FlowBundle(Bundle):
         self._flow = flow
         self.left_out = own_progressions(flow)
 
-    def _read(self) -> Iterator[tuple[str, Record | ValidationError]]:
+    def _read(self) -> Iterator[tuple[str, Entry | ValidationError]]:
         try:
             for number, record in enumerate(flow_records(self._flow, self._queue), 1):
                 yield f"item {number}", record
@@ -113,6 +126,18 @@ def open_bundle(file: IO[bytes], name: str, queue: str | None) -> Bundle:
     if is_flow(data):
         return FlowBundle(file, name, queue, data)
     return Bundle(file, name, queue)
+
+
+def _key_of(entry: Entry) -> object:
+    """Return what an entry shares with no other one of a file."""
+    return entry.id if isinstance(entry, Record) else (entry.queue, entry.record.name)
+
+
+def _described(entry: Entry) -> str:
+    """Return what an entry shares with another one, as text."""
+    if isinstance(entry, Record):
+        return f"id {entry.id} is also the id"
+    return f"schedule {entry.record.name!r} of queue {entry.queue!r} is also the one"
 
 
 def _parse(text: bytes) -> dict[str, Any]:

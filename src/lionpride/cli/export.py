@@ -1,22 +1,24 @@
-"""``lionpride export``: every event of a store, a JSON object a line."""
+"""``lionpride export``: the events and schedules of a store, a JSON object a line."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from ..drawing.text import plural
 from ..errors import LionprideError
-from ..view.redact import hide_secrets
+from ..view.redact import AnyRecord, hide_secrets
 from .durable import Commands, Shelf, add_command
 from .find import scan
 from .outputs import is_same_file
 from .place import Place, place_of
-from .records import exported
+from .records import exported, exported_schedule
 from .streams import tell, warn
 from .table import json_line
 from .target import add_targets, load_targets
@@ -35,9 +37,9 @@ def add(commands: Commands) -> None:
         commands,
         "export",
         export,
-        summary="write the events of a store as JSON lines",
+        summary="write the events and schedules of a store as JSON lines",
         description="Write every event of a store as a line of JSON, queue by queue, in order of "
-        "arrival. `lionpride import` reads them, into any store.",
+        "arrival, and then its schedules. `lionpride import` reads them, into any store.",
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", default="-", help="the output file; - is standard output"
@@ -54,41 +56,80 @@ async def export(options: argparse.Namespace) -> int:
     for text in options.targets:
         load_targets(text)
     await place.check_made()
+    writer = _Export(place, reveal=options.reveal)
     if options.output == "-":
-        await _export(place, options, tell)
+        await writer.run(options.queue, tell)
         return 0
     path = Path(options.output)
     if place.path is not None and is_same_file(options.output, str(place.path)):
         raise UsageError(f"-o {path} is the store itself: name another file")
     with _replacing(path) as write:
-        count = await _export(place, options, write)
-    warn(f"{plural(count, 'event')} of {place.name} written to {path}")
+        await writer.run(options.queue, write)
+    warn(f"{_text_of(writer.written)} of {place.name} written to {path}")
     return 0
 
 
-async def _export(place: Place, options: argparse.Namespace, write: Write) -> int:
-    """Write the lines until the reader closes the pipe; return their number."""
-    count, hidden, lines = 0, 0, list[str]()
-    async with Shelf(place, options.queue) as shelf:
-        for each in shelf.queues:
-            async for record in scan(shelf, each):
-                shown = record if options.reveal else hide_secrets(record)
-                hidden += shown is not record
-                lines.append(json_line(exported(shown)))
-                count += 1
+class _Export:
+    """One export.
+
+    Args:
+        place: The store.
+        reveal: True to write secrets.
+
+    Attributes:
+        written: The numbers of events and schedules that were written.
+    """
+
+    def __init__(self, place: Place, *, reveal: bool) -> None:
+        self._place = place
+        self._reveal = reveal
+        self._hidden: Counter[str] = Counter()
+        self.written: Counter[str] = Counter(event=0)
+
+    async def run(self, queue: str | None, write: Write) -> None:
+        """Write the lines of one queue, or of all, until the reader closes the pipe."""
+        lines: list[str] = []
+        async with Shelf(self._place, queue) as shelf:
+            async for data in self._objects(shelf):
+                lines.append(json_line(data))
                 if len(lines) == AT_ONCE:
                     if not write("\n".join(lines)):
-                        return count
+                        return
                     lines.clear()
-    if lines:
-        write("\n".join(lines))
-    if hidden:
-        have = "has" if hidden == 1 else "have"
-        warn(
-            f"lionpride: {plural(hidden, 'event')} {have} secrets, which are hidden in the export; "
-            "an import refuses such lines: --reveal writes the secrets"
-        )
-    return count
+        if lines:
+            write("\n".join(lines))
+        if self._hidden:
+            have = "has" if self._hidden.total() == 1 else "have"
+            warn(
+                f"lionpride: {_text_of(self._hidden)} {have} secrets, which are hidden in the "
+                "export; an import refuses such lines: --reveal writes the secrets"
+            )
+
+    async def _objects(self, shelf: Shelf) -> AsyncIterator[dict[str, Any]]:
+        """Yield the events, and then the schedules.
+
+        Schedules are read first. So the copy of a schedule repeats an instant whose event is
+        exported as well, and leaves it out by its id; it does not lose the instant.
+        """
+        schedules = {queue: await shelf.of(queue).schedules() for queue in shelf.queues}
+        for queue in shelf.queues:
+            async for record in scan(shelf, queue):
+                yield exported(self._shown(record, "event"))
+        for queue, records in schedules.items():
+            for schedule in records:
+                yield exported_schedule(queue, self._shown(schedule, "schedule"))
+
+    def _shown(self, record: AnyRecord, noun: str) -> AnyRecord:
+        """Count a record, and return it without secrets if they are not to be written."""
+        self.written[noun] += 1
+        shown = record if self._reveal else hide_secrets(record)
+        if shown is not record:
+            self._hidden[noun] += 1
+        return shown
+
+
+def _text_of(numbers: Counter[str]) -> str:
+    return " and ".join(plural(number, noun) for noun, number in numbers.items())
 
 
 @contextmanager

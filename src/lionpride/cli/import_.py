@@ -1,4 +1,4 @@
-"""``lionpride import``: events that `export` or a Flow's `to_dict` wrote, into a store."""
+"""``lionpride import``: events and schedules that `export` wrote, or a Flow, into a store."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from uuid import UUID
 
 from ..core import EventStatus
 from ..drawing.text import one_line, plural
+from ..engine.schedules import Schedules
 from ..errors import ExistsError, LionprideError, NotFoundError
 from ..stores.record import Record
 from .bundle import Bundle, open_bundle
@@ -34,7 +35,7 @@ DESCRIPTION = """\
 Import events into a store, with the order and the status that the file gives them. Events that
 were running are pending again. The whole file is checked before anything is imported. Then
 batches of 500 events of a queue are imported, each as a whole; events that wait for parents come
-last, in one batch. After an interruption, --exist-ok imports the rest.
+last, in one batch, and then schedules. After an interruption, --exist-ok imports the rest.
 """
 
 
@@ -42,7 +43,7 @@ def add(commands: Commands) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "import",
-        help="import events from a file into a store",
+        help="import events and schedules from a file into a store",
         description=DESCRIPTION,
     )
     parser.add_argument(
@@ -55,10 +56,12 @@ def add(commands: Commands) -> None:
         "--queue",
         metavar="Q",
         type=queue_name,
-        help="the queue of all events, whatever the file says",
+        help="the queue of all events and schedules, whatever the file says",
     )
     parser.add_argument(
-        "--exist-ok", action="store_true", help="skip events that the store already has"
+        "--exist-ok",
+        action="store_true",
+        help="skip events and schedules that the store already has",
     )
     parser.set_defaults(run=lambda options: finish(take_in(options)))
 
@@ -106,12 +109,14 @@ class _Import:
         self._there = 0
         self._taken: Counter[EventStatus] = Counter()
         self._interrupted = 0
+        self._schedules = 0
 
     async def run(self) -> int:
         """Run the import; return the exit status.
 
         Raises:
-            LionprideError: if a line is bad, or an event is known; nothing was appended then.
+            LionprideError: if a line is bad, or an event or a schedule is known; nothing was
+                appended then.
         """
         self._bundle.check()
         parents = self._parents_elsewhere()
@@ -122,6 +127,7 @@ class _Import:
                     await self._check_unknown()
             await self._check_parents(parents)
             await self._take_all()
+            await self._take_schedules()
         finally:
             await self._shelf.close()
         self._say()
@@ -135,6 +141,18 @@ class _Import:
                 await self._refuse_known(batch)
                 batch.clear()
         await self._refuse_known(batch)
+        for where, (queue, record) in self._bundle.schedules():
+            if record.name in await self._schedule_names(queue):
+                raise ExistsError(
+                    f"{where}: queue {queue!r} of {self._place.name} has a schedule "
+                    f"{record.name!r}: nothing was imported; --exist-ok skips such schedules"
+                )
+
+    async def _schedule_names(self, queue: str) -> set[str]:
+        """Return the names of the schedules that a queue has."""
+        if queue not in self._shelf.queues:
+            return set()
+        return {record.name for record in await self._shelf.of(queue).schedules()}
 
     async def _refuse_known(self, batch: Sequence[tuple[str, Record]]) -> None:
         known = await self._known([record for _, record in batch])
@@ -218,14 +236,33 @@ class _Import:
             self._interrupted += running
             self._taken[EventStatus.PENDING if running else record.status] += 1
 
+    async def _take_schedules(self) -> None:
+        """Import the schedules; their events come first, so that no instant is repeated."""
+        for _, (queue, record) in self._bundle.schedules():
+            if self._exist_ok and record.name in await self._schedule_names(queue):
+                self._there += 1
+                continue
+            try:
+                await Schedules(self._shelf.of(queue)).load(record)
+            except LionprideError as error:
+                raise self._cut_off(error) from error
+            self._schedules += 1
+
     def _cut_off(self, error: LionprideError) -> LionprideError:
         done = sum(self._taken.values())
-        rest = f"{plural(done, 'event')} had been imported: --exist-ok imports the rest"
-        return LionprideError(f"{one_line(str(error))}; {rest}" if done else one_line(str(error)))
+        rest = f"{self._numbers(done)} had been imported: --exist-ok imports the rest"
+        is_begun = done or self._schedules
+        return LionprideError(
+            f"{one_line(str(error))}; {rest}" if is_begun else one_line(str(error))
+        )
+
+    def _numbers(self, events: int) -> str:
+        schedules = f" and {plural(self._schedules, 'schedule')}" if self._schedules else ""
+        return plural(events, "event") + schedules
 
     def _say(self) -> None:
         count = sum(self._taken.values())
-        said = f"{plural(count, 'event')} imported into {self._place.name}"
+        said = f"{self._numbers(count)} imported into {self._place.name}"
         if count:
             said += f": {told_counts({s: self._taken[s] for s in EventStatus})}"
         if self._interrupted:

@@ -1,10 +1,10 @@
-"""Records as JSON objects: what `ls --json` and `export` write, and what `import` reads back."""
+"""Records of events and schedules as JSON objects, as `export` writes and `import` reads them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from ..core import EventStatus, Execution
@@ -12,11 +12,20 @@ from ..drawing.text import one_line, shorten
 from ..errors import ValidationError
 from ..model.execution import TERMINAL
 from ..stores.record import Record
+from ..stores.schedule_record import ScheduleRecord
 from ..view.plain_json import plain_json
 from ..view.records import created_of
 from ..view.redact import first_hidden
 
-__all__ = ["exported", "listed", "read_record"]
+__all__ = [
+    "QueueSchedule",
+    "exported",
+    "exported_schedule",
+    "is_schedule",
+    "listed",
+    "read_record",
+    "read_schedule",
+]
 
 COUNTERS: Final = ("attempt_number", "failure_count", "denials", "interruptions")
 _FORMER: Final = {"attempt": "attempt_number", "tries": "failure_count"}
@@ -74,6 +83,42 @@ def read_record(data: Mapping[str, Any], queue: str | None = None) -> Record:
     record = Record(number=0, **values)
     _check_payload(record)
     return record
+
+
+class QueueSchedule(NamedTuple):
+    """A schedule, and the name of its queue."""
+
+    queue: str
+    record: ScheduleRecord
+
+
+def exported_schedule(queue: str, record: ScheduleRecord) -> dict[str, Any]:
+    """Return a schedule as an object."""
+    return {"queue": queue, **record.to_dict()}
+
+
+def is_schedule(data: Mapping[str, Any]) -> bool:
+    """Return True if an object is that of a schedule, and not that of an event."""
+    return "schedule" in data and "status" not in data
+
+
+def read_schedule(data: Mapping[str, Any], queue: str | None = None) -> QueueSchedule:
+    """Return the schedule from the result of ``exported_schedule``.
+
+    Args:
+        data: The object.
+        queue: Takes the place of the schedule's own.
+
+    Raises:
+        ConfigurationError: if its rule needs a package that is not installed.
+        ValidationError: if it cannot be read, or its rule cannot be evaluated.
+    """
+    own = _read("queue", data) if queue is None else queue
+    record = ScheduleRecord.from_dict({name: data[name] for name in data.keys() - {"queue"}})
+    if hidden := first_hidden(record.payload, "payload"):
+        raise ValidationError(f"{hidden}: is hidden: export the schedule again with --reveal")
+    record.schedule.rule.next_after(0.0)
+    return QueueSchedule(own, record)
 
 
 def _with_present_names(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,14 @@ from ..model.attempts import Attempt, attempts_of
 from ..stores.contract import Store
 from ..stores.record import Record
 from ..view.plain_json import plain_json
-from ..view.records import created_of, due_of, error_of, priority_of, seconds_of
+from ..view.records import (
+    created_of,
+    due_of,
+    error_of,
+    priority_of,
+    schedule_of,
+    seconds_of,
+)
 from ..view.redact import HIDDEN_TEXT, STANDARD_ENTRIES, hidden_names, hide_secrets, redacted
 from .durable import Commands, Shelf, add_command
 from .find import ID_HELP, find_all
@@ -95,11 +102,8 @@ def _fields(record: Record, related: dict[str, str], reveal: bool) -> dict[str, 
         "status": _status(record),
         "priority": priority_of(record),
         "created": _time(created_of(payload)),
+        **_times(record),
     }
-    if (due := due_of(record)) is not None:
-        fields["due"] = _at(due) + (", or later" if record.is_blocked else "")
-    if expires := state.get("expires"):
-        fields["expires"] = _at(expires)
     if unique := state.get("unique"):
         fields["unique"] = f"{unique[0]} since {_at(unique[1])}"
     if retry := state.get("retry"):
@@ -120,6 +124,18 @@ def _fields(record: Record, related: dict[str, str], reveal: bool) -> dict[str, 
     if (uid := record.continued_by) is not None:
         fields["continued"] = f"by {uid}, which computes the result"
     return fields | related | _own(record, reveal)
+
+
+def _times(record: Record) -> dict[str, str]:
+    """Return the instant of its schedule, its start time and its expiry, if it has them."""
+    fields: dict[str, str] = {}
+    if (mark := schedule_of(record)) is not None:
+        fields["schedule"] = f"{one_line(mark.name)}, for {_at(mark.at)}"
+    if (due := due_of(record)) is not None:
+        fields["due"] = _at(due) + (", or later" if record.is_blocked else "")
+    if expires := record.payload["execution"].get("expires"):
+        fields["expires"] = _at(expires)
+    return fields
 
 
 def _status(record: Record) -> str:

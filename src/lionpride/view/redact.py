@@ -18,6 +18,7 @@ from .plain_json import plain_json
 __all__ = [
     "HIDDEN_TEXT",
     "STANDARD_ENTRIES",
+    "AnyRecord",
     "fields_of",
     "first_hidden",
     "hidden_names",
