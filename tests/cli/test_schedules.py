@@ -339,6 +339,6 @@ def test_bad_schedules_are_named_and_nothing_is_made(store, tmp_path, capsys):
     err = capsys.readouterr().err
     assert "line 2: schedule 'hourly' of queue 'reports' is also the one of line 1" in err
     assert "line 3: Cron: '61 * * * *' is no cron expression" in err
-    assert "line 4: the record of a schedule cannot be read" in err
+    assert "line 4: the record of schedule 'nightly' cannot be read" in err
     assert "line 5: queue: must be a name, not 5" in err
     assert not (tmp_path / "copy.db").exists()
