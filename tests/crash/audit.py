@@ -10,7 +10,7 @@ from crash.dependents import check
 from crash.facts import LEASE, Facts
 from crash.journal import Line, read
 
-RELEASES = ("old", "stop", "exhausted", "interrupt", "hold", "disconnect")
+RELEASES = ("old", "stop", "exhausted", "interrupt", "hold", "disconnect", "crash")
 """Lines of workers that may release a claim, which counts for nothing, before they start it."""
 
 
@@ -203,7 +203,8 @@ def _check_overlaps(facts: Facts, lines: list[Line], found: Findings) -> None:
     """No attempt starts while another one runs in a living process, nor after the event's end.
 
     A process may lose its lease only while one was stopped: itself, or another one, perhaps in the
-    middle of a commit, for which every other process waits. Otherwise it renews its leases in time.
+    middle of a commit, for which every other process waits; or while the server was down.
+    Otherwise it renews its leases in time.
     An executor starts no event again that it runs, whatever befalls it; nor do two in one process,
     if there is no other worker.
 
@@ -216,7 +217,7 @@ def _check_overlaps(facts: Facts, lines: list[Line], found: Findings) -> None:
     alone = any(line.what == "alone" for line in lines)
     recorded = {end.number: end.attempt for end in facts.finished}
     deaths, leases = _deaths(lines), _leases(lines)
-    stops = [line for line in lines if line.what == "stop"]
+    stops = [line for line in lines if line.what in ("stop", "crash")]
     goes_on = [line for line in lines if line.what == "continue"]
     runs: dict[str, list[Line]] = defaultdict(list)
     for line in lines:

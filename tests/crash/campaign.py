@@ -90,6 +90,7 @@ COUNTED = {
     "orphan": "orphaned children",
     "refused": "children that were refused",
     "disconnect": "connections cut",
+    "crash": "crashes of the server",
 }
 """Lines of the journal that the table counts."""
 
@@ -396,6 +397,8 @@ class Campaign:
             does.append(self._jump())
         if self._wire is not None:
             does.append(self._cut(self._wire))
+        if "crashes" in self._chosen and isinstance(self.base, OnPostgres):
+            does.append(self._crash(self.base))
         if "executors" in self._chosen and self.base.path is not None:
             does.append(self._read(self.base.path))
         return does
@@ -441,6 +444,19 @@ class Campaign:
             for _ in range(wire.cut_some(lambda: rng.random() < 0.3)):
                 self._written.write("disconnect")
             await asyncio.sleep(rng.uniform(0.05, 0.3))
+
+    async def _crash(self, base: OnPostgres) -> None:
+        """Have the server crash now and then; it is up again when this ends."""
+        rng = Random(f"{self.result.seed} crashes")
+        while True:
+            await asyncio.sleep(rng.uniform(0.2, 1.5))
+            self._written.write("crash")
+            crash = asyncio.ensure_future(base.crash(rng.choice((0.0, 0.5))))
+            try:
+                await asyncio.shield(crash)
+            except asyncio.CancelledError:
+                await crash
+                raise
 
     async def _cut_healthy(self, wire: Wire, executor: Doer) -> None:
         """Cut connections while there are healthy workers alone, whose leases do not lapse."""

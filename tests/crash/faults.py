@@ -33,6 +33,7 @@ FAULTS = {
     "cuts": Fault(
         "connections are cut while the server takes its time for some commits", ("postgres",)
     ),
+    "crashes": Fault("the server crashes, and starts again", ("postgres",)),
     "publication": Fault("all tables of the database are published", ("postgres",)),
     "settings": Fault(
         "the role of the workers has hostile settings, which half of them meet as behind a pooler",

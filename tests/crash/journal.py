@@ -24,6 +24,7 @@ class Line(NamedTuple):
     "two" (the worker has two executors), "alone" (there is one worker at a time), "hold" (a deed
     holds the interpreter), "fork" (``extra`` is the child), "refused" and "unrefused" (the child
     has tried to open the store), "orphan" (the child has outlived the worker),
+    "crash" (the server is about to crash),
     "exhausted" (it gets no file descriptors), "clock" (the workers' wall clock was set; ``extra``
     is by how much it is ahead), "gone" (the file was removed or changed) or "error" (a worker ends
     with that error).

@@ -4,6 +4,7 @@ As in a file, the audit is a table of the tests' own that triggers fill inside t
 the workers. A lease holds as long as its own time or its worker's sign of life says.
 """
 
+import asyncio
 import os
 import re
 from collections import Counter
@@ -21,7 +22,7 @@ from stores.homes import Home, aside
 from stores.postgres.hostile import EVIL, HOSTILE
 from stores.postgres.wire import Wire, wire_to
 
-from tools.postgres_server import GIVEN, USER
+from tools.postgres_server import GIVEN, USER, Server
 
 _AUDIT = """
 CREATE TABLE {s}.audit (
@@ -126,11 +127,15 @@ class OnPostgres:
         self._server = Home().url
         self._undo: list[str] = []
         self._pooled = False
+        self._own: Server | None = None
 
     def befall(self, chosen: Collection[str], seed: int) -> None:
         """Have the publication and the role of a campaign, on a server of our own."""
         if os.environ.get(GIVEN):
             return
+        if "crashes" in chosen:
+            self._own = Server()
+            self._server = self._own.url
         name = self._schema
         if "publication" in chosen:
             self._do("execute", f"CREATE PUBLICATION {name} FOR ALL TABLES")
@@ -147,6 +152,15 @@ class OnPostgres:
         """Undo what was done to the database, but for the schema."""
         while self._undo:
             self._do("execute", self._undo.pop())
+        if self._own is not None:
+            self._own.close()
+
+    async def crash(self, seconds: float) -> None:
+        """Have the server crash, if it is our own, and start again after so many seconds."""
+        if self._own is not None:
+            await asyncio.to_thread(self._own.stop, "immediate")
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(self._own.start)
 
     @asynccontextmanager
     async def cuttable(self) -> AsyncIterator[Wire]:
@@ -227,8 +241,19 @@ class OnPostgres:
         return self._do("fetchval", text, *bound)
 
     def _do(self, how: str, text: str, *bound: object) -> Any:
-        one = aside()
-        return one.do(getattr(one.connection, how)(text.replace("{s}", self._schema), *bound))
+        one, text = aside(), text.replace("{s}", self._schema)
+        if self._own is None:
+            return one.do(getattr(one.connection, how)(text, *bound))
+        return one.do(_once(self._own.url, how, text, *bound))
+
+
+async def _once(url: str, how: str, text: str, *bound: object) -> Any:
+    """Ask a server over a connection that is closed again."""
+    connection = await asyncpg.connect(url)
+    try:
+        return await getattr(connection, how)(text, *bound)
+    finally:
+        await connection.close()
 
 
 _DOES = {
