@@ -79,10 +79,10 @@ async def test_the_view_shows_rule_state_instants_and_options(kind: str, tmp_pat
         assert "Report active 30 2 * * * Europe/Berlin overlap=skip, jitter=60" in rows["nightly"]
         assert "30:00 in " in rows["nightly"]
         assert "ttl=3600" in rows["nightly"]
-        assert "Sweep undeclared No live worker declares it. every 72 h" in rows["sweep"]
+        assert "Sweep undeclared No live worker declares it. every 3 days" in rows["sweep"]
         assert "failed none Pause… Run now…" in rows["sweep"]
         assert f'href="/events/{uid}"' in text
-        assert "Report paused every 168 h none none none Resume… Run now…" in rows["weekly"]
+        assert "Report paused every 7 days none none none Resume… Run now…" in rows["weekly"]
         assert "queue" not in text.partition("<tbody>")[0].partition("<thead>")[2]
         await executor.remove(uid)
         text = (await http.get("/schedules")).text
@@ -111,7 +111,7 @@ async def test_a_schedule_without_further_instants_can_only_be_run() -> None:
     assert await executor.store.change_schedule(old, replace(old, next=None, version="2"))
     async with client(web.app(executor, authorize=permit)) as http:
         row = rows_of((await http.get("/schedules")).text)["once"]
-    assert "over every 24 h none none none Run now…" in row
+    assert "over every 1 day none none none Run now…" in row
 
 
 async def test_schedules_of_several_queues_are_listed_with_their_queue(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any, Final, NamedTuple
 
-from ..drawing.text import duration
 from ..model.recurrence import Every
 from ..model.schedule import Schedule
 from ..stores.contract import Store
@@ -73,8 +72,17 @@ def rule_text(schedule: Schedule) -> str:
     """Return the rule of a schedule in a few words."""
     rule = schedule.rule
     if isinstance(rule, Every):
-        return f"every {duration(rule.seconds)}"
+        return f"every {_period(rule.seconds)}"
     return rule.expression if rule.tz == "UTC" else f"{rule.expression} {rule.tz}"
+
+
+def _period(seconds: float) -> str:
+    """Write a period exactly: 5 min, 1 h 30 min, 7 days."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "day" if days == 1 else "days"), (hours, "h"), (minutes, "min"), (rest, "s"))
+    return " ".join(f"{round(value, 6):.8g} {unit}" for value, unit in parts if round(value, 6))
 
 
 def options_text(schedule: Schedule) -> str:
