@@ -26,6 +26,7 @@ WEIGHTS = {
     "append": 9,
     "only": 4,
     "depend": 6,
+    "schedule": 3,
     "expire": 1,
     "claim": 12,
     "start": 5,
@@ -213,6 +214,8 @@ class Beside:
             return
         if step.verb in ("append", "only"):
             history.here.update(answer)
+        elif step.verb == "schedule":
+            history.here.update(step.given["ids"] if answer[0] else ())
         elif step.verb == "claim":
             for uid, attempt in answer:
                 history.attempts[uid] = attempt

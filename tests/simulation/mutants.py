@@ -7,7 +7,7 @@ is no suite.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any, ClassVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from simulation.wrapped import Wrapped
 
@@ -15,6 +15,8 @@ from lionpride.errors import ExistsError
 from lionpride.model.after import After
 from lionpride.model.event_data import EventData
 from lionpride.model.execution import TERMINAL, EventStatus
+from lionpride.model.recurrence import Every
+from lionpride.model.schedule import Schedule
 from lionpride.rules.state_machine import RELEASED, Ending, Outcome
 from lionpride.stores.contract import (
     NO_PARENTS,
@@ -27,6 +29,7 @@ from lionpride.stores.contract import (
     Store,
 )
 from lionpride.stores.record import Record
+from lionpride.stores.schedule_record import ScheduleRecord
 from lionpride.stores.terms import Terms
 
 S = EventStatus
@@ -553,3 +556,46 @@ class RestartForgetsParents(Mutant):
             if event.execution.is_blocked:
                 event.execution.due = None
         return await self.inner.load(events)
+
+
+# -- schedules -------------------------------------------------------------------------------------
+
+
+@planted("X1")
+class ReplacesAnySchedule(Mutant):
+    """A schedule is replaced although it has changed meanwhile."""
+
+    async def change_schedule(
+        self, old: ScheduleRecord | None, new: ScheduleRecord | None, **how: Any
+    ) -> bool:
+        name = (new or old).name  # type: ignore[union-attr]
+        stored = {each.name: each for each in await self.inner.schedules()}
+        return await self.inner.change_schedule(stored.get(name), new or old, **how)
+
+
+@planted("S1", "X1")
+class AppendsWithoutTheSchedule(Mutant):
+    """The events of a schedule are appended although it is not replaced."""
+
+    async def change_schedule(
+        self,
+        old: ScheduleRecord | None,
+        new: ScheduleRecord | None,
+        *,
+        events: Sequence[Record] = (),
+        **how: Any,
+    ) -> bool:
+        scratch = ScheduleRecord("scratch", uuid4(), "kind", {}, Schedule(Every(60)), None)
+        await self.inner.change_schedule(None, scratch, events=events, **how)
+        await self.inner.change_schedule(scratch, None)
+        return await self.inner.change_schedule(old, new)
+
+
+@planted("X1")
+class ForgetsTheEventsOfASchedule(Mutant):
+    """A schedule is replaced, and its events are not appended."""
+
+    async def change_schedule(
+        self, old: ScheduleRecord | None, new: ScheduleRecord | None, **how: Any
+    ) -> bool:
+        return await self.inner.change_schedule(old, new)

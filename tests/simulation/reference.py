@@ -116,6 +116,7 @@ class Reference:
         self.endings = 0
         self.resolved: set[UUID] = set()  # what was released, cancelled or blocked for parents
         self.wave = 0  # when children were cancelled at the same time, in any order
+        self.schedules: dict[str, str] = {}  # their versions
         self.held: list[Row] | None = None  # parents whose ends the children do not know yet
 
     def find(self, uid: UUID) -> Row:
@@ -126,6 +127,22 @@ class Reference:
 
     def knows(self, uid: UUID) -> bool:
         return any(row.id == uid for row in self.rows)
+
+    def change_schedule(
+        self,
+        name: str,
+        old: str | None,
+        new: str | None,
+        entries: list[tuple[UUID, float]],
+        room: int | None,
+    ) -> tuple[bool, dict[str, str]]:
+        made = self.schedules.get(name) == old
+        if made and entries:
+            self.append(entries, room, True)
+        if made:
+            self.schedules.pop(name, None)
+            self.schedules |= {} if new is None else {name: new}
+        return made, dict(self.schedules)
 
     def append(
         self,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterable
 from copy import deepcopy
+from random import Random
 from typing import Any, TypeAlias, cast
 from uuid import UUID
 
@@ -18,6 +19,8 @@ from lionpride.model.after import CONDITIONS, After, When
 from lionpride.model.attempts import Attempt
 from lionpride.model.collections.flow import Flow
 from lionpride.model.execution import TERMINAL, EventStatus
+from lionpride.model.recurrence import Every
+from lionpride.model.schedule import Schedule
 from lionpride.rules.state_machine import (
     RELEASED,
     RETRYABLE,
@@ -28,6 +31,8 @@ from lionpride.rules.state_machine import (
     after_interruption,
 )
 from lionpride.stores.contract import BufferedPath, ImmediatePath, Settled
+from lionpride.stores.record import Record
+from lionpride.stores.schedule_record import ScheduleRecord
 from lionpride.stores.terms import Terms
 
 S = EventStatus
@@ -35,11 +40,17 @@ S = EventStatus
 Ended: TypeAlias = tuple[UUID, int, Completion]
 """A claim that completed: of which event, which attempt, and with what."""
 
+SCHEDULES = ("hourly", "nightly")
+
 __all__ = ("WEIGHTS", "Process", "World")
 
 
 class World(Beside):
     """The steps that any store takes."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.schedules: dict[str, list[ScheduleRecord]] = {name: [] for name in SCHEDULES}
 
     # -- steps -------------------------------------------------------------------------------
 
@@ -121,6 +132,40 @@ class World(Beside):
             lambda: self.reference.append([(job.id, 1.0)], None, False, terms),
             self._held,
         )
+
+    async def schedule(self, step: Step) -> None:
+        """Replace a schedule, or one that has changed meanwhile; append events with it."""
+        rng, name = self.rng, self.rng.choice(SCHEDULES)
+        old = rng.choice([None, *self.schedules[name][-2:], *self.schedules[name][-1:]])
+        new = None if old is not None and rng.random() < 0.15 else schedule_record(rng, name)
+        jobs = [Job(label="due", id=self.new_id()) for _ in range(rng.randint(0, 2))]
+        if rng.random() < 0.25 and self.history.here:
+            jobs.append(Job(label="copy", id=rng.choice(self.shown.pages)))
+        records = [pending_record(job, rng.choice(PRIORITIES)) for job in jobs]
+        room = None
+        if rng.random() < 0.3 and not any(self._unstarted()):
+            room = (await self.store.counts())[S.PENDING] + rng.randint(0, 3)
+        given = [(record.id, record.priority) for record in records]
+        versions = old and old.version, new and new.version
+        step.given = {"name": name, "versions": versions, "ids": [uid for uid, _ in given]}
+
+        async def change() -> tuple[bool, dict[str, str]]:
+            made = await self.store.change_schedule(old, new, events=records, room=room)
+            return made, {each.name: each.version for each in await self.store.schedules()}
+
+        await self.both(
+            step, change(), lambda: self.reference.change_schedule(name, *versions, given, room)
+        )
+        self.schedules[name] += [] if new is None else [new]
+        for job in jobs:
+            if (held := self.store.states.find(job.id)) is not None:
+                self.events[job.id] = held
+
+    def new_id(self) -> UUID:
+        uid = self.newcomer(0).id
+        del self.events[uid]
+        self.reference.removed.pop(uid, None)
+        return uid
 
     def returning(self) -> Iterable[UUID]:
         """Ids that were removed, and may be appended again."""
@@ -410,6 +455,7 @@ class World(Beside):
 
     def _restart_reference(self) -> int:
         self.reference.restart()
+        self.reference.schedules.clear()  # they are no events: a dump of these leaves them out
         return len(self.reference.rows)
 
     async def advance(self, step: Step) -> None:
@@ -417,3 +463,19 @@ class World(Beside):
         self.clock.advance(step.given["seconds"])
         if self.reference.late():
             await self.expire(step)  # a timer of the store's may do so at any turn
+
+
+def schedule_record(rng: Random, name: str) -> ScheduleRecord:
+    """A schedule under a version of its own."""
+    uid, version = (UUID(int=rng.getrandbits(128), version=4) for _ in range(2))
+    rule = Schedule(Every(rng.choice((1.0, 60.0))))
+    return ScheduleRecord(name, uid, "kind", {}, rule, rng.random(), version=version.hex)
+
+
+def pending_record(job: Job, priority: float) -> Record:
+    """The record of an event to append."""
+    payload = job.to_dict("json")
+    kind = payload["metadata"]["lion_class"]
+    counters = {"attempt": 0, "tries": 0, "denials": 0, "interruptions": 0}
+    where = {"number": 0, "queue": "", "kind": kind, "status": S.PENDING}
+    return Record(id=job.id, priority=priority, due=None, payload=payload, **where, **counters)  # type: ignore[arg-type]

@@ -30,7 +30,7 @@ from .loop_watchdog import watch_loop
 from .observers import Observers
 from .pile_queue import PendingQueue, dequeue, enqueue
 from .runtime import ContinueWith, Runtime
-from .schedule_timer import ScheduleTimer, firing
+from .schedule_timer import ScheduleTimer
 
 if TYPE_CHECKING:
     from ..rules.explain import Near
@@ -268,8 +268,7 @@ class Processor:
                     dispatcher.holder,
                     dispatcher.when_woken,
                 ):
-                    async with firing(self._timer, dispatcher):
-                        await dispatcher.run()
+                    await self._run_with_timer(dispatcher)
         finally:
             self._dispatchers.discard(dispatcher)
             dispatcher.ended.set()
@@ -278,6 +277,20 @@ class Processor:
                 self._runtime.threads.rest()
             if opening is not None:
                 await opening.leave(lost)
+
+    async def _run_with_timer(self, dispatcher: Dispatcher) -> None:
+        """Run a dispatcher, and append scheduled events meanwhile; before a round, what is due."""
+        timer: asyncio.Task[None] | None = None
+        if self._timer is not None and dispatcher.is_round:
+            await self._timer.fire()
+        elif self._timer is not None:
+            timer = self._timer.start(dispatcher.fail)
+        try:
+            await dispatcher.run()
+        finally:
+            if timer is not None:
+                timer.cancel()
+                await asyncio.wait([timer])
 
     def _enlist(self) -> None:
         runtime = self._runtime

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final
 
 from ..errors import StoreError, ValidationError
 from ..stores.clock import capped
@@ -14,10 +14,7 @@ from ..stores.contract import Store
 from ..stores.listeners import Signal
 from .schedules import Schedules
 
-if TYPE_CHECKING:
-    from .dispatcher import Dispatcher
-
-__all__ = ("ScheduleTimer", "firing")
+__all__ = ("ScheduleTimer",)
 
 _AGAIN: Final = 1.0
 """Seconds until another try after the store could not be reached."""
@@ -52,7 +49,22 @@ class ScheduleTimer:
         """Append what is due now."""
         await self._schedules.fire()
 
-    async def run(self) -> None:
+    def start(self, fail: Callable[[BaseException], object]) -> asyncio.Task[None]:
+        """Append what is due from now on, in a task.
+
+        Args:
+            fail: Called with the error if the store fails for good.
+        """
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                fail(error)
+
+        task = asyncio.create_task(self._run(), name="lionpride-schedules")
+        task.add_done_callback(ended)
+        return task
+
+    async def _run(self) -> None:
         """Append what is due, until cancelled.
 
         Raises:
@@ -92,30 +104,3 @@ class ScheduleTimer:
             before, now = now, self._store.time()
             if now < before - _BACK:
                 return
-
-
-@asynccontextmanager
-async def firing(timer: ScheduleTimer | None, dispatcher: Dispatcher) -> AsyncIterator[None]:
-    """Append scheduled events while a dispatcher runs; before a single round, what is due.
-
-    Args:
-        timer: The timer; None without an executor.
-        dispatcher: The dispatcher, which fails if the timer does.
-    """
-    if timer is None or dispatcher.is_round:
-        if timer is not None:
-            await timer.fire()
-        yield
-        return
-
-    def ended(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            dispatcher.fail(error)
-
-    task = asyncio.create_task(timer.run(), name="lionpride-schedules")
-    task.add_done_callback(ended)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
