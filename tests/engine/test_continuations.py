@@ -15,6 +15,7 @@ from lionpride import (
     Retry,
     Then,
     Transition,
+    ValidationError,
     current,
 )
 from lionpride.model.after import After
@@ -107,6 +108,43 @@ async def test_a_failure_reaches_the_events_after_the_continuation(store: Store)
         assert await executor.result(alarm) == "done"
         with pytest.raises(DependencyError):
             await executor.result(crawl)
+
+
+class Ring(Event):
+    """Continues with an event that waits for a given one."""
+
+    parent: str = ""
+
+    async def _invoke(self) -> Any:
+        return Then(Merge(), after=self.parent or self)
+
+
+@pytest.mark.parametrize("length", [0, 1, 3])
+async def test_a_continuation_does_not_wait_for_the_event_itself(length: int, store: Store) -> None:
+    executor = Executor.of(Ring, Count, Merge, store=store, queue="crawl")
+    chain = [Count() for _ in range(length)]
+    ring = Ring(parent=str(chain[-1].id) if chain else "")
+    events = [ring, *chain]
+    after = dict(zip(chain, events, strict=False))
+    async with executor:
+        await executor.append_many(events, after=after)
+        with pytest.raises(ValidationError, match="the continuation would wait for"):
+            await executor.result(ring)
+        for event in chain:
+            with pytest.raises(DependencyError):
+                await executor.result(event)
+        assert sum((await store.counts()).values()) == len(events)
+
+
+async def test_a_continuation_waits_for_an_event_that_waits_no_more(store: Store) -> None:
+    executor = Executor.of(Ring, Count, Merge, store=store, queue="crawl")
+    child = Count()
+    ring = Ring(parent=str(child.id))
+    await executor.append_many([ring, child], after={child: ring})
+    await executor.cancel(child)
+    await executor.retry(child)
+    async with executor:
+        assert await executor.result(ring) == await executor.result(child) == "done"
 
 
 @pytest.mark.parametrize(

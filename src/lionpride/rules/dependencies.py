@@ -21,7 +21,7 @@ from ..model.after import After, When
 from ..model.execution import EventStatus
 from .state_machine import Ending, is_by_hand
 
-__all__ = ("after_removal", "after_unmet", "check_acyclic", "is_met")
+__all__ = ("after_removal", "after_unmet", "check_acyclic", "continuation_cycle", "is_met")
 
 _S = EventStatus
 _COMPLETED: Final = frozenset({_S.COMPLETED, _S.SKIPPED})
@@ -78,7 +78,8 @@ def after_removal() -> Ending:
 def check_acyclic(after: Mapping[UUID, After]) -> None:
     """Check that no event of a batch waits for itself, directly or through others.
 
-    Only events of one batch can form a cycle, since an existing event cannot gain parents.
+    An append forms a cycle only within its batch, since an existing event cannot gain parents. A
+    continuation may form one with existing events: see ``continuation_cycle``.
 
     Raises:
         ValidationError: if one does; the message names the events of the cycle.
@@ -104,6 +105,20 @@ def check_acyclic(after: Mapping[UUID, After]) -> None:
             number = next(parent for parent in parents[number] if waiting[parent])
         uids, cycle = list(after), list(path)
         raise _cycle([uids[each] for each in [*cycle[cycle.index(number) :], number]])
+
+
+def continuation_cycle(parent: UUID) -> ValidationError:
+    """Return the error for a continuation of an event that would wait for itself.
+
+    What waits for an event waits for its continuation.
+
+    Args:
+        parent: The parent of the continuation: the event itself, or one that waits for it.
+    """
+    return ValidationError(
+        f"after: the continuation would wait for {parent}, which waits for this event, and so for "
+        "the continuation: leave this parent out"
+    )
 
 
 def _cycle(events: list[UUID]) -> ValidationError:

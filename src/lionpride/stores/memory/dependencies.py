@@ -191,6 +191,16 @@ class Dependencies:
             del self.children[number]
         return [child.event for _, child in moved]
 
+    def waiting_for(self, number: int) -> set[int]:
+        """Return the numbers of an event, and of those that wait for it, directly or not."""
+        waiting, left = {number}, [number]
+        for each in left:  # it grows
+            for child_number, child in self.children.get(each, {}).items():
+                if child_number not in waiting and each not in child.met and child.is_blocked:
+                    waiting.add(child_number)
+                    left.append(child_number)
+        return waiting
+
     def cause_of(self, number: int) -> tuple[EventData, When]:
         """Return the parent for which an event is to be cancelled, and the condition."""
         child = self.by_number[number]

@@ -23,7 +23,7 @@ from ...model.element import as_id
 from ...model.event_data import EventData
 from ...model.execution import TERMINAL, EventStatus
 from ...model.serialization.depth import fields_that_may_be_deep, refuse_deep_values
-from ...rules.dependencies import after_unmet, check_acyclic
+from ...rules.dependencies import after_unmet, check_acyclic, continuation_cycle
 from ...rules.limits.limit import Limit
 from ...rules.limits.limit_set import Limits
 from ...rules.limits.meter import Meter, end_meter, refusal_of
@@ -508,8 +508,23 @@ class MemoryStore:
         """Complete an event, and append what continues it, if the claim holds."""
         number = event.execution.arrival
         if self._processing.get(number or 0) is event and event.__dict__["_attempt"] == attempt:
+            self._check_continuation(event, outcome)
             self._append(outcome.entries, after=outcome.after)
         return self.complete_now(event, attempt, outcome.response, outcome.duration)
+
+    def _check_continuation(self, event: EventData, outcome: Continued) -> None:
+        """Check that what continues an event does not wait for the event itself.
+
+        Raises:
+            ValidationError: if it does.
+        """
+        waiting: set[int] | None = None
+        for uid in {uid for one in outcome.after.values() for uid in one.parents}:
+            if (held := self.states.find(uid)) is not None:
+                if waiting is None:
+                    waiting = self._dependencies.waiting_for(_number_of(event))
+                if held.execution.arrival in waiting:
+                    raise continuation_cycle(uid)
 
     def _last_of(self, event: EventData) -> EventData:
         """Return the event that computes the result of an event: the last continuation."""

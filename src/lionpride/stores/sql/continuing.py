@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..contract import Settled
 from .appending import AppendRequest, append
 from .backend import Transaction
-from .dependencies import continue_event
+from .dependencies import check_continuation, continue_event, parents_outside
 from .operations import settle
 from .rows import SettlementRow
 
@@ -36,7 +36,8 @@ async def settle_continued(
 
     A repeat returns the result of the earlier try if it was committed.
 
-    Round trips on PostgreSQL: 2, and those of ``append``.
+    Round trips on PostgreSQL: 2, and those of ``append``; 1 more if the continuation waits for
+    events that were appended before.
 
     Args:
         tx: The transaction.
@@ -45,6 +46,7 @@ async def settle_continued(
 
     Raises:
         ExistsError, NotFoundError: as ``append``; nothing was recorded.
+        ValidationError: if the continuation would wait for the event itself; nothing was recorded.
     """
     if (earlier := await _committed_result(tx, request)) is not None:
         return earlier
@@ -55,6 +57,8 @@ async def settle_continued(
     if settled is not Settled.APPLIED:
         return ContinuedResult(settled)
     appended = await append(tx, request)
+    if parents_outside(request.after.values(), request.ids):
+        await check_continuation(tx, row[0], appended.numbers[-1])
     await continue_event(tx, row[0], appended.numbers[-1])
     return ContinuedResult(settled, *appended)
 

@@ -14,13 +14,16 @@ from uuid import UUID
 
 from ...errors import DependencyError, NotFoundError, OperationError
 from ...model.after import After
-from .rows import PENDING, PROCESSING, AppendRow, EventRow
+from ...rules.dependencies import continuation_cycle
+from .queries import as_uuid
+from .rows import IS_BLOCKED, PENDING, PROCESSING, AppendRow, EventRow
 
 if TYPE_CHECKING:
     from .backend import Transaction
 
 __all__ = (
     "blocked",
+    "check_continuation",
     "check_no_children",
     "children_of_given",
     "continuations",
@@ -200,6 +203,16 @@ async def count_met(tx: Transaction, children: Iterable[int], by: int = 1) -> li
 
 _CONTINUED: Final = "SELECT number, next FROM {continuation} WHERE number {in_1}"
 _CONTINUE: Final = "INSERT INTO {continuation} (number, next) VALUES ($1, $2)"
+_WAITING_PARENT: Final = f"""
+WITH RECURSIVE waiting (number) AS (
+    SELECT CAST($1 AS bigint)
+    UNION
+    SELECT d.child FROM waiting w JOIN {{dependency}} d ON d.parent = w.number AND d.met IS NULL
+    WHERE EXISTS (SELECT 1 FROM {{ready}} WHERE number = d.child AND {IS_BLOCKED})
+)
+SELECT e.id FROM waiting w JOIN {{dependency}} d ON d.parent = w.number AND d.child = $2
+JOIN {{event}} e ON e.number = w.number LIMIT 1
+"""
 
 
 async def continue_event(tx: Transaction, number: int, following: int) -> None:
@@ -208,6 +221,23 @@ async def continue_event(tx: Transaction, number: int, following: int) -> None:
     Round trips on PostgreSQL: 1.
     """
     await tx.rows(_CONTINUE, number, following)
+
+
+async def check_continuation(tx: Transaction, number: int, following: int) -> None:
+    """Check that a continuation does not wait for the event itself, directly or through others.
+
+    Round trips on PostgreSQL: 1.
+
+    Args:
+        tx: The transaction, which has appended the continuation.
+        number: The event.
+        following: The continuation.
+
+    Raises:
+        ValidationError: if it does.
+    """
+    for (uid,) in await tx.rows(_WAITING_PARENT, number, following):
+        raise continuation_cycle(as_uuid(uid))
 
 
 async def continuations(tx: Transaction, numbers: Sequence[int]) -> dict[int, int]:
