@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -29,6 +29,7 @@ from lionpride import (
 from lionpride.rules.schedules import id_of
 from lionpride.stores.contract import Store
 from lionpride.stores.record import Record
+from lionpride.stores.schedule_record import ScheduleRecord
 
 S = EventStatus
 START = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
@@ -374,6 +375,32 @@ async def test_a_clock_that_was_set_back_by_less_than_a_period_repeats_nothing(
     assert len(await events(store)) == 1
 
 
+@pytest.mark.parametrize("missed", ["last", "all"])
+async def test_a_clock_that_was_set_back_and_forward_again_repeats_nothing(
+    store: Store, clock: Clock, missed: Any
+) -> None:
+    executor = executor_of(store)
+    await executor.schedule("hourly", Report(), Every(3600), missed=missed)
+    for _ in range(3):
+        clock.now += 3600
+        await executor.forward()
+    await executor.cleanup_events()  # no id is known
+    for seconds in (-4.5 * 3600, 4.5 * 3600, 3600):
+        clock.now += seconds
+        await executor.forward()
+    assert Report.ran == [START + 3600 * hour for hour in (1, 2, 3, 4)]
+
+
+async def test_missed_instants_before_a_run_by_hand_have_events(store: Store, clock: Clock) -> None:
+    executor = executor_of(store)
+    await executor.schedule("hourly", Report(), Every(3600), missed="all")
+    clock.now += 2.5 * 3600
+    await executor.schedules.run("hourly")
+    clock.now += 3600
+    await executor.schedules.fire()
+    assert sorted(await instants(store)) == [START + 3600 * n for n in (1, 2, 2.5, 3)]
+
+
 # -- changes ---------------------------------------------------------------------------------------
 
 
@@ -452,6 +479,15 @@ async def test_backfill_leaves_out_known_events(store: Store, clock: Clock) -> N
     assert len(ids) == 3
     assert await instants(store) == [START + DAY * day for day in (2, -1, 0, 1)]
     assert await executor.schedules.backfill("daily", START - DAY, clock.now) == ()
+
+
+@pytest.mark.parametrize("rule", [Every(1), Every(3.7), Cron("* * * * *")])
+@pytest.mark.parametrize("start", [-62_135_596_805.0, -1e12, -1e300])
+async def test_backfill_refuses_times_that_are_no_dates(rule: Any, start: float) -> None:
+    executor = Executor.of(Report)
+    await executor.schedule("often", Report(), rule)
+    with pytest.raises(ValidationError, match="must be a time of the years 1 to 9999"):
+        await executor.schedules.backfill("often", start, start)
 
 
 async def test_backfill_refuses_the_future_and_too_many(store: Store, clock: Clock) -> None:
@@ -629,3 +665,58 @@ async def test_a_rule_that_this_process_cannot_evaluate_is_left_to_others(
     assert caplog.text.count("schedule 'nightly' cannot be used here") == 1
     assert await instants(store) == [START + DAY]
     assert [each.name for each in await executor.schedules.list()] == ["hourly", "nightly"]
+
+
+@pytest.mark.guard(10)
+@pytest.mark.parametrize("overlap", ["queue", "replace"])
+async def test_an_event_of_a_class_that_is_unknown_in_memory_is_skipped(
+    clock: Clock, overlap: Any
+) -> None:
+    store = STORES["memory"](clock)
+    executor = executor_of(store)
+    Report.gate = asyncio.Event()
+    async with executor:
+        record = await executor.schedule("hourly", Report(wait=True), Every(3600), overlap=overlap)
+        clock.now += 3600
+        await executor.schedules.fire()
+        while not (await store.counts())[S.PROCESSING]:
+            await asyncio.sleep(0.01)
+        record = await executor.schedules.get("hourly")
+        await store.change_schedule(record, replace(record, kind="gone.Gone", version="2"))
+        clock.now += 3600
+        await executor.schedules.fire()
+        record = await executor.schedules.get("hourly")
+        assert record.skipped is not None
+        assert "class 'gone.Gone' is not defined" in record.skipped.reason
+        Report.gate.set()
+
+
+class Later(ScheduleRecord):
+    """A schedule with an option of a later release."""
+
+    def to_dict(self) -> dict[str, Any]:
+        data = super().to_dict()
+        return {**data, "schedule": {**data["schedule"], "tomorrow": True}}
+
+
+@pytest.mark.parametrize("name", ["sqlite", "postgres"])
+async def test_events_run_while_a_schedule_of_a_later_release_is_stored(
+    name: str, clock: Clock, opened: list[Store], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Sweep(Event, schedules={"sweep": Every(300)}):
+        async def _invoke(self) -> str:
+            return "swept"
+
+    opened.append(store := STORES[name](clock))
+    record = await executor_of(store).schedule("hourly", Report(), Every(3600))
+    later = Later(**{each.name: getattr(record, each.name) for each in fields(record)})
+    assert await store.change_schedule(record, replace(later, version="2"))
+    async with Executor.of(Sweep, store=store) as executor:
+        assert await executor.run(Sweep()) == "swept"
+    assert "the record of schedule 'hourly' cannot be read" in caplog.text
+    executor = Executor.of(Sweep, store=store)
+    event = await executor.append(Sweep())
+    await executor.forward()
+    assert event.response == "swept"
+    with pytest.raises(ValidationError, match="'hourly' cannot be read"):
+        await executor.schedules.list()

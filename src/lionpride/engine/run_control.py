@@ -83,9 +83,7 @@ class RunControl:
         schedules: Schedules,
         event_types: Iterable[type[Event]],
     ) -> None:
-        self._schedules = schedules
-        self._declared = declared_schedules(event_types)
-        self._timer = ScheduleTimer(store, schedules, self._declared)
+        self._timer = ScheduleTimer(store, schedules, declared_schedules(event_types))
         self._store = store
         self._observers = observers
         self._submission = submission
@@ -124,8 +122,7 @@ class RunControl:
             )
             self.limits = processor.limits_by_name
             self._submission.configure(self.limits, processor.max_queue_size)
-            if self._declared:
-                await self._schedules.declare(self._declared)
+            await self._timer.declare()
             self.processor = processor
         self._submission.open()
         await self.processor.start()

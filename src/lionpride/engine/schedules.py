@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID, uuid4
@@ -51,6 +51,10 @@ MOST: Final = 10_000
 
 _NAMES: Final = frozenset(each.name for each in fields(Schedule)) - {"rule", "revision"}
 """The options of a schedule."""
+
+_FIRST: Final = datetime(1, 1, 2, tzinfo=UTC).timestamp()
+_LAST: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+"""The times that are valid dates in every time zone."""
 
 logger = logging.getLogger("lionpride")
 
@@ -425,7 +429,10 @@ class Schedules:
             return _Plan(_renewed(replace(old, next=following)), {})
         if old.next > now:
             return None
-        passed = due(schedule, old.next, now)
+        first = _first_unused(old, now)
+        if first is None or first > now:
+            return _Plan(_renewed(replace(old, next=first)), {})
+        passed = due(schedule, first, now)
         new = replace(old, next=passed.next)
         if passed.missed is not None:
             first, last = passed.missed
@@ -480,7 +487,8 @@ class Schedules:
                     await cancel_continuation(self._store, plan.replaced)
             await self._apply(old, plan)
         except NotFoundError as error:
-            if plan.after is None and plan.replaced is None:
+            before = plan.after or plan.replaced
+            if before is None or await self._store.get([before]) != [None]:
                 await self._skip(old, plan, str(error))
             # else the last event was removed meanwhile: the next look makes another plan
         except QueueFullError:
@@ -554,6 +562,19 @@ def _renewed(record: ScheduleRecord) -> ScheduleRecord:
     return replace(record, version=uuid4().hex)
 
 
+def _first_unused(record: ScheduleRecord, now: float) -> float | None:
+    """Return the next instant of a schedule that is due, or a later one after the last event.
+
+    The instant of the last event is later if the clock was set back, and forward again: all until
+    then have been used. An event that was appended by hand is not at an instant of the rule.
+    """
+    assert record.next is not None, "it is due"
+    rule, last = record.schedule.rule, record.last
+    if last is None or not record.next <= last.at <= now:
+        return record.next
+    return rule.next_after(last.at) if rule.newest(last.at, last.at, 1) else record.next
+
+
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not name:
         raise ValidationError(
@@ -571,6 +592,8 @@ def _moment(name: str, value: object) -> float:
             f"{name} must be a datetime with a time zone, or a Unix timestamp in seconds, "
             f"not {safe_repr(value)}"
         )
+    if not _FIRST <= value <= _LAST:  # type: ignore[operator]
+        raise ValidationError(f"{name} must be a time of the years 1 to 9999, not {value!r}")
     return float(value)  # type: ignore[arg-type]
 
 
