@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from cli.texts import plain
+from engine.firing import fire
 from kept import KEPT, url_of
 from pydantic import SecretStr
 
@@ -199,7 +200,7 @@ def test_a_skipped_instant_is_shown_with_its_reason(kept, out):
         await executor.schedules.run("often")
         while (await executor.schedules.get("often")).skipped is None:
             await asyncio.sleep(0.1)
-            await executor.schedules.fire()
+            await fire(executor)
 
     with_executor(kept, skip)
     assert "the event before has not finished" in out(kept)

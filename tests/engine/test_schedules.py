@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import pytest
+from engine.firing import fire
 from stores.makers import STORES
 
 from lionpride import (
@@ -26,7 +27,8 @@ from lionpride import (
     ValidationError,
     job,
 )
-from lionpride.rules.schedules import id_of
+from lionpride.engine.schedule_firing import ScheduleFiring
+from lionpride.rules.schedules import event_id
 from lionpride.stores.contract import Store
 from lionpride.stores.record import Record
 from lionpride.stores.schedule_record import ScheduleRecord
@@ -117,7 +119,7 @@ async def test_the_id_of_an_event_derives_from_the_schedule_and_the_instant(
     clock.now += 3600
     await executor.forward()
     (event,) = await events(store)
-    assert event.id == id_of(record.id, START + 3600)
+    assert event.id == event_id(record.id, START + 3600)
     assert (await executor.schedules.get("hourly")).last == (START + 3600, event.id)
 
 
@@ -125,7 +127,7 @@ async def test_two_workers_append_one_event(store: Store, clock: Clock) -> None:
     executor, other = executor_of(store), executor_of(store)
     await executor.schedule("hourly", Report(), Every(3600))
     clock.now += 3600
-    await asyncio.gather(*(each.schedules.fire() for each in (executor, other) * 5))
+    await asyncio.gather(*(fire(each) for each in (executor, other) * 5))
     assert len(await events(store)) == 1
 
 
@@ -174,7 +176,7 @@ async def test_a_full_queue_skips_the_instant(store: Store, clock: Clock) -> Non
     await executor.append(Report())
     await executor.schedule("hourly", Report(), Every(3600))
     clock.now += 3600
-    await executor.schedules.fire()
+    await fire(executor)
     record = await executor.schedules.get("hourly")
     assert record.skipped == (START + 3600, "the queue was full")
     assert (record.next, record.last) == (START + 7200, None)
@@ -199,11 +201,11 @@ async def test_a_host_that_was_away(
     executor = executor_of(store)
     await executor.schedule("daily", Report(), Every(DAY), missed=missed, missed_limit=limit)
     clock.now += 4.5 * DAY
-    await executor.schedules.fire()
+    await fire(executor)
     assert await instants(store) == [START + DAY * day for day in expected]
     record = await executor.schedules.get("daily")
     assert record.next == START + 5 * DAY
-    await executor.schedules.fire()
+    await fire(executor)
     assert len(await events(store)) == len(expected)
     if len(expected) < 4:
         assert record.skipped is not None
@@ -215,7 +217,7 @@ async def test_skip_uses_an_instant_that_is_on_time(store: Store, clock: Clock) 
     executor = executor_of(store)
     await executor.schedule("daily", Report(), Every(DAY), missed="skip")
     clock.now += DAY + 59
-    await executor.schedules.fire()
+    await fire(executor)
     assert await instants(store) == [START + DAY]
 
 
@@ -228,10 +230,10 @@ async def _one_running(store: Store, clock: Clock, overlap: Any) -> Executor:
     executor = executor_of(store)
     await executor.schedule("hourly", Report(wait=True), Every(3600), overlap=overlap)
     clock.now += 3600
-    await executor.schedules.fire()
+    await fire(executor)
     await store.claim("a worker", start=True)
     clock.now += 3600
-    await executor.schedules.fire()
+    await fire(executor)
     return executor
 
 
@@ -253,7 +255,7 @@ async def test_queue_keeps_one_event_that_waits(store: Store, clock: Clock) -> N
     first, second = await events(store)
     assert second.is_blocked
     clock.now += 3600
-    await executor.schedules.fire()
+    await fire(executor)
     assert len(await events(store)) == 2
     (parent,) = await store.parents(second.id)
     assert (parent.record.id, parent.when) == (first.id, "finished")
@@ -263,9 +265,9 @@ async def test_replace_cancels_the_event_before(store: Store, clock: Clock) -> N
     executor = executor_of(store)
     await executor.schedule("hourly", Report(), Every(3600), overlap="replace")
     clock.now += 3600
-    await executor.schedules.fire()
+    await fire(executor)
     clock.now += 3600
-    await executor.schedules.fire()
+    await fire(executor)
     assert [each.status for each in await events(store)] == [S.CANCELLED, S.PENDING]
 
 
@@ -282,7 +284,7 @@ async def test_an_event_that_waits_for_a_retry_is_unfinished(store: Store, clock
     assert event.status is S.PENDING
     assert event.attempt == 1
     clock.now += 1800
-    await executor.schedules.fire()
+    await fire(executor)
     assert len(await events(store)) == 1
 
 
@@ -296,7 +298,7 @@ async def test_a_continuation_counts_as_part_of_the_event(store: Store, clock: C
     clock.now += 3600
     await executor.forward()
     clock.now += 3600
-    await executor.schedules.fire()
+    await fire(executor)
     assert [each.status for each in await events(store)] == [S.COMPLETED, S.PENDING]
 
 
@@ -307,7 +309,7 @@ async def test_jitter_shifts_the_start_and_ttl_counts_from_it(store: Store, cloc
     executor = executor_of(store)
     await executor.schedule("hourly", Report(), Every(3600), jitter=600, ttl=60)
     clock.now += 3600
-    await executor.schedules.fire()
+    await fire(executor)
     (record,) = await events(store)
     assert record.due is not None
     assert START + 3600 < record.due <= START + 4200
@@ -322,7 +324,7 @@ async def test_the_priority_is_that_of_the_schedule(store: Store, clock: Clock) 
     executor = executor_of(store)
     await executor.schedule("hourly", Report(), Every(3600), priority=-7.0)
     clock.now += 3600
-    await executor.schedules.fire()
+    await fire(executor)
     assert [each.priority for each in await events(store)] == [-7.0]
 
 
@@ -335,12 +337,12 @@ async def test_a_nightly_event_at_a_change_of_daylight_saving(store: Store, cloc
     await executor.schedule("nightly", Report(), Cron("30 2 * * *", tz="Europe/Berlin"))
     for _ in range(72):
         clock.now += 1800
-        await executor.schedules.fire()
+        await fire(executor)
     spring = [datetime(2026, 3, 29, 1, 0, tzinfo=UTC), datetime(2026, 3, 30, 0, 30, tzinfo=UTC)]
     assert [datetime.fromtimestamp(each, UTC) for each in await instants(store)] == spring[:1]
     for _ in range(12):
         clock.now += 1800
-        await executor.schedules.fire()
+        await fire(executor)
     assert [datetime.fromtimestamp(each, UTC) for each in await instants(store)] == spring
 
 
@@ -355,7 +357,7 @@ async def test_a_clock_that_was_set_back(
     await executor.schedule("daily", Report(), Every(DAY))
     clock.now = START + 0.5 * DAY
     with caplog.at_level(logging.WARNING, "lionpride"):
-        await executor.schedules.fire()
+        await fire(executor)
     assert (await executor.schedules.get("daily")).next == START + DAY
     assert "the clock was set back" in caplog.text
     assert await events(store) == []
@@ -367,11 +369,11 @@ async def test_a_clock_that_was_set_back_by_less_than_a_period_repeats_nothing(
     executor = executor_of(store)
     await executor.schedule("daily", Report(), Every(DAY))
     clock.now += DAY
-    await executor.schedules.fire()
+    await fire(executor)
     clock.now -= 3600
-    await executor.schedules.fire()
+    await fire(executor)
     clock.now += 3600
-    await executor.schedules.fire()
+    await fire(executor)
     assert len(await events(store)) == 1
 
 
@@ -397,7 +399,7 @@ async def test_missed_instants_before_a_run_by_hand_have_events(store: Store, cl
     clock.now += 2.5 * 3600
     await executor.schedules.run("hourly")
     clock.now += 3600
-    await executor.schedules.fire()
+    await fire(executor)
     assert sorted(await instants(store)) == [START + 3600 * n for n in (1, 2, 2.5, 3)]
 
 
@@ -429,7 +431,7 @@ async def test_a_changed_event_keeps_the_next_instant(store: Store, clock: Clock
     changed = await executor.schedules.change("daily", event=Report(team="b"))
     assert changed.next == first.next
     clock.now += DAY
-    await executor.schedules.fire()
+    await fire(executor)
     assert [each.payload["team"] for each in await events(store)] == ["b"]
 
 
@@ -439,10 +441,10 @@ async def test_pause_and_resume(store: Store, clock: Clock) -> None:
     paused = await executor.schedules.pause("hourly")
     assert (paused.is_paused, paused.next) == (True, None)
     clock.now += 3 * 3600
-    await executor.schedules.fire()
+    await fire(executor)
     resumed = await executor.schedules.resume("hourly")
     assert (resumed.is_paused, resumed.next) == (False, START + 4 * 3600)
-    await executor.schedules.fire()
+    await fire(executor)
     assert await events(store) == []
 
 
@@ -474,7 +476,7 @@ async def test_backfill_leaves_out_known_events(store: Store, clock: Clock) -> N
     executor = executor_of(store)
     await executor.schedule("daily", Report(), Every(DAY))
     clock.now += 2 * DAY
-    await executor.schedules.fire()
+    await fire(executor)
     ids = await executor.schedules.backfill("daily", START - DAY, clock.now)
     assert len(ids) == 3
     assert await instants(store) == [START + DAY * day for day in (2, -1, 0, 1)]
@@ -516,7 +518,7 @@ async def test_an_exported_schedule_keeps_its_id(store: Store, clock: Clock) -> 
     executor = executor_of(store)
     first = await executor.schedule("daily", Report(), Every(DAY), overlap="skip", ttl=9.0)
     clock.now += DAY
-    await executor.schedules.fire()
+    await fire(executor)
     first = await executor.schedules.get("daily")
     copy = type(first).from_dict(first.to_dict())
     assert copy == first
@@ -659,12 +661,49 @@ async def test_a_rule_that_this_process_cannot_evaluate_is_left_to_others(
     foreign = replace(record, schedule=Schedule(Cron.stored("30 2 * * *", "Mars/Olympus")))
     assert await store.change_schedule(record, foreign)
     clock.now += DAY
+    firing = ScheduleFiring(store)
     with caplog.at_level(logging.WARNING, "lionpride"):
-        await executor.schedules.fire()
-        await executor.schedules.fire()
+        await firing.fire()
+        await firing.fire()
     assert caplog.text.count("schedule 'nightly' cannot be used here") == 1
     assert await instants(store) == [START + DAY]
     assert [each.name for each in await executor.schedules.list()] == ["hourly", "nightly"]
+
+
+async def test_a_schedule_that_cannot_be_read_stops_no_other(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not store.is_shared:
+        pytest.skip("memory keeps the records themselves")
+    executor = executor_of(store)
+    await executor.schedule("hourly", Report(), Every(3600))
+    record = await executor.schedule("broken", Report(), Every(3600))
+    of_a_later_release = {"rule": {"moon": "full"}}
+    with monkeypatch.context() as patch:
+        patch.setattr(Schedule, "to_dict", lambda _: of_a_later_release)
+        assert await store.change_schedule(record, replace(record, version="later"))
+    clock.now += 3600
+    await executor.forward()
+    assert Report.ran == [START + 3600]
+    assert [each.unreadable is None for each in await executor.schedules.list()] == [False, True]
+    with pytest.raises(ValidationError, match="or remove the schedule, and make it again"):
+        await executor.schedules.pause("broken")
+    await executor.schedules.remove("broken")
+    assert [each.name for each in await executor.schedules.list()] == ["hourly"]
+
+
+async def test_replace_keeps_the_event_before_if_the_queue_is_full(
+    store: Store, clock: Clock
+) -> None:
+    executor = executor_of(store, max_queue_size=1)
+    await executor.start()
+    await executor.schedule("hourly", Report(), Every(3600), overlap="replace")
+    clock.now += 3600
+    await fire(executor)
+    clock.now += 3600
+    await fire(executor)
+    assert [each.status for each in await events(store)] == [S.PENDING]
+    assert (await executor.schedules.get("hourly")).skipped == (START + 7200, "the queue was full")
 
 
 @pytest.mark.guard(10)
@@ -678,13 +717,13 @@ async def test_an_event_of_a_class_that_is_unknown_in_memory_is_skipped(
     async with executor:
         record = await executor.schedule("hourly", Report(wait=True), Every(3600), overlap=overlap)
         clock.now += 3600
-        await executor.schedules.fire()
+        await fire(executor)
         while not (await store.counts())[S.PROCESSING]:
             await asyncio.sleep(0.01)
         record = await executor.schedules.get("hourly")
         await store.change_schedule(record, replace(record, kind="gone.Gone", version="2"))
         clock.now += 3600
-        await executor.schedules.fire()
+        await fire(executor)
         record = await executor.schedules.get("hourly")
         assert record.skipped is not None
         assert "class 'gone.Gone' is not defined" in record.skipped.reason
@@ -713,10 +752,9 @@ async def test_events_run_while_a_schedule_of_a_later_release_is_stored(
     assert await store.change_schedule(record, replace(later, version="2"))
     async with Executor.of(Sweep, store=store) as executor:
         assert await executor.run(Sweep()) == "swept"
-    assert "the record of schedule 'hourly' cannot be read" in caplog.text
     executor = Executor.of(Sweep, store=store)
     event = await executor.append(Sweep())
     await executor.forward()
     assert event.response == "swept"
-    with pytest.raises(ValidationError, match="'hourly' cannot be read"):
-        await executor.schedules.list()
+    (hourly, _) = await executor.schedules.list()
+    assert "the record of schedule 'hourly' cannot be read" in str(hourly.unreadable)

@@ -13,14 +13,14 @@ from lionpride import Cron, Every, Schedule
 from lionpride.model.schedule import OverlapPolicy
 from lionpride.rules.schedules import (
     ON_TIME,
-    Due,
-    Latest,
-    Overlap,
+    InstantDecision,
+    LastEventState,
+    OverlapDecision,
+    decide_instants,
     decide_overlap,
-    due,
-    due_time,
-    id_of,
+    event_id,
     is_too_far,
+    start_time,
 )
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
@@ -38,7 +38,7 @@ def at(text: str) -> float:
 
 
 def test_the_id_is_a_name_in_the_namespace_of_the_schedule() -> None:
-    found = id_of(ONE, at("2026-03-29T01:00"))
+    found = event_id(ONE, at("2026-03-29T01:00"))
     assert found == uuid5(ONE, "2026-03-29T01:00:00.000000+00:00")
 
 
@@ -47,21 +47,21 @@ INSTANTS = st.floats(0, 4e9).map(lambda each: round(each, 6))
 
 @given(instants=st.lists(INSTANTS, min_size=2, max_size=20, unique=True))
 def test_ids_differ_by_instant_and_by_schedule(instants: list[float]) -> None:
-    ids = {id_of(schedule, each) for schedule, each in product((ONE, OTHER), instants)}
+    ids = {event_id(schedule, each) for schedule, each in product((ONE, OTHER), instants)}
     assert len(ids) == 2 * len(instants)
-    assert ids == {id_of(schedule, each) for schedule, each in product((ONE, OTHER), instants)}
+    assert ids == {event_id(schedule, each) for schedule, each in product((ONE, OTHER), instants)}
 
 
 @given(uid=st.uuids(), instant=INSTANTS, jitter=st.floats(0, 86_400))
 def test_jitter_is_a_share_that_the_id_decides(uid: UUID, instant: float, jitter: float) -> None:
-    start = due_time(uid, instant, jitter)
+    start = start_time(uid, instant, jitter)
     assert instant <= start <= instant + jitter
-    assert start == due_time(uid, instant, jitter)
-    assert due_time(uid, instant, 0.0) == instant
+    assert start == start_time(uid, instant, jitter)
+    assert start_time(uid, instant, 0.0) == instant
 
 
 def test_jitter_spreads_the_events_of_a_schedule() -> None:
-    starts = [due_time(id_of(ONE, each), 0.0, 100.0) for each in map(float, range(1000))]
+    starts = [start_time(event_id(ONE, each), 0.0, 100.0) for each in map(float, range(1000))]
     assert min(starts) < 1
     assert max(starts) > 99
     assert 45 < sum(starts) / len(starts) < 55
@@ -99,7 +99,7 @@ LATE: list[tuple[dict[str, Any], float, list[int], tuple[int, int] | None]] = [
 def test_what_is_due_after_an_absence(
     options: dict[str, Any], late: float, used: list[int], missed: tuple[int, int] | None
 ) -> None:
-    found = due(Schedule(HOURLY, **options), NEXT, NEXT + late)
+    found = decide_instants(Schedule(HOURLY, **options), NEXT, NEXT + late)
     assert list(found.instants) == [NEXT + HOUR * each for each in used]
     assert found.missed == (missed and tuple(NEXT + HOUR * each for each in missed))
     assert found.next == NEXT + HOUR * (late // HOUR + 1)
@@ -132,7 +132,7 @@ def test_an_instant_is_used_once_or_missed_once(
         now += step
         if following > now:
             continue
-        found = due(schedule, following, now)
+        found = decide_instants(schedule, following, now)
         assert len(found.instants) <= (limit if missed == "all" else 1)
         every = rule.newest(following, now, 10_000)
         passed = [] if found.missed is None else rule.newest(*found.missed, 10_000)
@@ -149,12 +149,14 @@ def test_the_repeated_hour_of_autumn_is_passed_once() -> None:
     schedule = Schedule(Cron("30 2 * * *", tz=BERLIN))
     first = at("2026-10-25T00:30")
     for late in (0.0, HOUR, 1.75 * HOUR):
-        assert due(schedule, first, first + late) == Due([first], None, at("2026-10-26T01:30"))
+        assert decide_instants(schedule, first, first + late) == InstantDecision(
+            [first], None, at("2026-10-26T01:30")
+        )
 
 
 def test_an_instant_that_the_rule_does_not_know_is_used() -> None:
     """Another release of the database of time zones may have computed it."""
-    assert list(due(Schedule(HOURLY), NEXT + 1, NEXT + 2).instants) == [NEXT + 1]
+    assert list(decide_instants(Schedule(HOURLY), NEXT + 1, NEXT + 2).instants) == [NEXT + 1]
 
 
 # -- the clock -------------------------------------------------------------------------------------
@@ -183,8 +185,13 @@ def test_the_next_instants_are_not_too_far(rule: Any, start: float) -> None:
 
 # -- overlap ---------------------------------------------------------------------------------------
 
-A, AFTER, SKIP, REPLACE = Overlap.APPEND, Overlap.APPEND_AFTER, Overlap.SKIP, Overlap.REPLACE
-TABLE: dict[OverlapPolicy, tuple[Overlap, Overlap, Overlap]] = {
+A, AFTER, SKIP, REPLACE = (
+    OverlapDecision.APPEND,
+    OverlapDecision.APPEND_AFTER,
+    OverlapDecision.SKIP,
+    OverlapDecision.REPLACE,
+)
+TABLE: dict[OverlapPolicy, tuple[OverlapDecision, OverlapDecision, OverlapDecision]] = {
     # the event before: finished, waiting, started
     "allow": (A, A, A),
     "skip": (A, SKIP, SKIP),
@@ -195,4 +202,4 @@ TABLE: dict[OverlapPolicy, tuple[Overlap, Overlap, Overlap]] = {
 
 @pytest.mark.parametrize("policy", TABLE)
 def test_what_happens_while_the_event_before_is_unfinished(policy: OverlapPolicy) -> None:
-    assert tuple(decide_overlap(policy, latest) for latest in Latest) == TABLE[policy]
+    assert tuple(decide_overlap(policy, latest) for latest in LastEventState) == TABLE[policy]

@@ -17,6 +17,7 @@ from lionpride.core import Event, Every, Executor, Limit, Processor, Retry, Sche
 from lionpride.stores.schedule_record import ScheduleRecord
 from lionpride.view.monitor import Monitor
 from lionpride.view.prometheus import Prometheus
+from lionpride.view.schedules import STATES
 
 
 class Jobs(Processor):
@@ -228,7 +229,7 @@ async def test_metrics_contain_the_number_of_schedules_and_how_late_they_are(
     prometheus = Prometheus(monitor)
     queue, store = executor.store.queue, executor.store
     found = await read(prometheus)
-    states = {"active": 0, "paused": 0, "over": 0, "undeclared": 0}
+    states = dict.fromkeys(STATES, 0)
     assert values(found["lionpride_schedules"], "state") == states
     assert values(found["lionpride_schedule_overdue_seconds"], "queue") == {queue: 0}
     for name, schedule in {

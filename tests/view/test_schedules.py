@@ -1,8 +1,11 @@
 """Texts of schedules."""
 
+from uuid import uuid4
+
 import pytest
 
 from lionpride import Every, Schedule
+from lionpride.stores.schedule_record import ScheduleRecord
 from lionpride.view.schedules import rule_text
 
 
@@ -20,4 +23,5 @@ from lionpride.view.schedules import rule_text
     ],
 )
 def test_a_period_is_written_exactly(seconds: float, text: str) -> None:
-    assert rule_text(Schedule(Every(seconds))) == f"every {text}"
+    record = ScheduleRecord("name", uuid4(), "kind", {}, Schedule(Every(seconds)), None)
+    assert rule_text(record) == f"every {text}"

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from engine.firing import fire
 from stores.makers import Clock
 from web.asgi import client, token_of
 from web.kit import EVIL, browser_tab, needs_browser, served
@@ -97,7 +98,7 @@ async def test_the_view_shows_the_last_skipped_instant_with_its_reason() -> None
     await executor.append(Report())
     await executor.schedule("daily", Report(), Every(DAY))
     clock.now += DAY
-    await executor.schedules.fire()
+    await fire(executor)
     async with client(web.app(executor)) as http:
         row = rows_of((await http.get("/schedules")).text)["daily"]
     assert "1970-04-12 00:00:00 the queue was full" in row

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..drawing.text import plural
+from ..drawing.text import one_line, plural
 from ..errors import LionprideError
 from ..view.redact import AnyRecord, hide_secrets
 from .durable import Commands, Shelf, add_command
@@ -112,6 +112,9 @@ class _Export:
         exported as well, and leaves it out by its id; it does not lose the instant.
         """
         schedules = {queue: await shelf.of(queue).schedules() for queue in shelf.queues}
+        for each in (record for records in schedules.values() for record in records):
+            if each.unreadable is not None:
+                raise UsageError(f"nothing was exported: {one_line(each.unreadable)}")
         for queue in shelf.queues:
             async for record in scan(shelf, queue):
                 yield exported(self._shown(record, "event"))

@@ -81,7 +81,7 @@ def add(commands: Commands) -> None:
 
 
 async def schedules(options: argparse.Namespace) -> int:
-    """List them, or carry out the action: on all that are named, or on none."""
+    """List them, or carry out the action on each in turn, once all names are checked."""
     _check(options)
     async with Shelf(place_of(options.store), options.queue) as shelf:
         known = [each for queue in shelf.queues for each in await schedules_of(shelf.of(queue))]
@@ -154,7 +154,7 @@ def _list(found: Sequence[ShownSchedule], options: argparse.Namespace) -> None:
     for each in found:
         record = each.record
         last = None if record.last is None else record.last.at
-        texts = rule_text(record.schedule), options_text(record.schedule), each.state
+        texts = rule_text(record), options_text(record.schedule), each.state
         rows.append([record.name, each.queue, record.kind, *texts, _utc(record.next), _utc(last)])
     show_table(headings, rows)
     skipped = [each for each in found if each.record.skipped is not None]

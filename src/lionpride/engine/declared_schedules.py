@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
@@ -10,14 +12,19 @@ from weakref import WeakKeyDictionary
 from ..errors import ConfigurationError
 from ..model.recurrence import Cron, Every
 from ..model.schedule import Schedule
+from ..stores.contract import Store
+from ..stores.schedule_record import ScheduleRecord
+from .schedules import changed, new_record
 
 if TYPE_CHECKING:
     from .event import Event
 
-__all__ = ("declare_schedules", "declared_schedules")
+__all__ = ("declare_schedules", "declared_schedules", "store_declarations")
 
 _DECLARED: WeakKeyDictionary[type[Any], Mapping[str, Schedule]] = WeakKeyDictionary()
 _NONE: Final[Mapping[str, Schedule]] = MappingProxyType({})
+
+logger = logging.getLogger("lionpride")
 
 
 def declare_schedules(kind: type[Event], given: object) -> None:
@@ -73,3 +80,63 @@ def declared_schedules(kinds: Iterable[type[Event]]) -> dict[str, tuple[type[Eve
                 )
             found[name] = kind, schedule
     return found
+
+
+async def store_declarations(
+    store: Store, declared: Mapping[str, tuple[type[Event], Schedule]]
+) -> None:
+    """Make the schedules that classes declare.
+
+    A schedule that is stored already changes only if the declaration has a higher ``revision``.
+    Options that an operator has changed, and a pause, stay.
+
+    Args:
+        store: The store of the queue.
+        declared: The class and the schedule, by name.
+    """
+    for name, (kind, schedule) in declared.items():
+        while True:
+            old = next((each for each in await store.schedules() if each.name == name), None)
+            new = _declared(store, old, name, kind, schedule)
+            if new is None or await store.change_schedule(old, new):
+                break
+
+
+def _declared(
+    store: Store, old: ScheduleRecord | None, name: str, kind: type[Event], schedule: Schedule
+) -> ScheduleRecord | None:
+    """Return the record after a declaration; None if it stays as it is."""
+    now = store.time()
+    new = replace(new_record(name, kind(), schedule, now), declared=schedule)
+    if old is None:
+        return new
+    if old.unreadable is not None:
+        logger.warning("schedule %r of %s stays: %s", name, new.kind, old.unreadable)
+        return None
+    if old.declared is None:
+        logger.warning(
+            "schedule %r of %s is not used: queue %r has a schedule of this name that was made "
+            "with executor.schedule(); remove that one, or rename one of them",
+            *(name, new.kind, store.queue),
+        )
+        return None
+    parts = ("kind", "payload", "key", "costs")
+    is_same_event = all(getattr(old, part) == getattr(new, part) for part in parts)
+    if old.declared == schedule and is_same_event:
+        return None
+    if schedule.revision <= old.declared.revision:
+        if schedule.revision == old.declared.revision:
+            logger.warning(
+                "schedule %r of %s differs from the stored one, which stays: give it "
+                "revision=%d if it is the later one",
+                *(name, new.kind, schedule.revision + 1),
+            )
+        return None
+    kept = {
+        each.name: getattr(old.schedule, each.name)
+        for each in fields(Schedule)
+        if each.name != "revision"
+        and getattr(old.schedule, each.name) != getattr(old.declared, each.name)
+    }
+    event = {part: getattr(new, part) for part in parts}
+    return changed(old, replace(schedule, **kept), now, declared=schedule, **event)

@@ -160,7 +160,6 @@ class Executor:
             owns_store=owns_store,
             lifespan=lifespan,
             executor=weakref.ref(self),
-            schedules=self._schedules,
             event_types=self._event_types,
         )
         self._completion = CompletionService(store, self._control.is_working, self._control.slots)

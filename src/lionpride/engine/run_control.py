@@ -16,13 +16,13 @@ from ..rules.limits.limit_set import Limits
 from ..stores.contract import Store, is_paused
 from .bound_loop import BoundLoop
 from .config import arguments, seconds
-from .declared_schedules import declared_schedules
+from .declared_schedules import declared_schedules, store_declarations
 from .event import Event
 from .lifespan import Factory, Lifespan, Opening
 from .observers import Observers
 from .processor import CONCURRENCY, REFRESH, Processor
+from .schedule_firing import ScheduleFiring
 from .schedule_timer import ScheduleTimer
-from .schedules import Schedules
 from .submission import Submission
 
 if TYPE_CHECKING:
@@ -57,7 +57,6 @@ class RunControl:
         owns_store: True to close the store then.
         lifespan: Returns the async context manager of the executor's resources; None for none.
         executor: Returns the executor, while it exists, for the processor and the lifespan.
-        schedules: The schedules of the queue.
         event_types: The classes whose schedules are declared at the first start.
 
     Attributes:
@@ -80,10 +79,12 @@ class RunControl:
         owns_store: bool,
         lifespan: Factory | None,
         executor: Callable[[], Any],
-        schedules: Schedules,
         event_types: Iterable[type[Event]],
     ) -> None:
-        self._timer = ScheduleTimer(store, schedules, declared_schedules(event_types))
+        self._declared = declared_schedules(event_types)
+        self._timer = ScheduleTimer(
+            store, ScheduleFiring(store, lambda: submission.max_pending), self._declared
+        )
         self._store = store
         self._observers = observers
         self._submission = submission
@@ -122,7 +123,8 @@ class RunControl:
             )
             self.limits = processor.limits_by_name
             self._submission.configure(self.limits, processor.max_queue_size)
-            await self._timer.declare()
+            if self._declared:
+                await store_declarations(self._store, self._declared)
             self.processor = processor
         self._submission.open()
         await self.processor.start()

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final
 
 from ..errors import StoreError, ValidationError
 from ..stores.clock import capped
 from ..stores.contract import Store
 from ..stores.listeners import Signal
-from .schedules import Schedules
-
-if TYPE_CHECKING:
-    from ..model.schedule import Schedule
-    from .event import Event
+from .schedule_firing import ScheduleFiring
 
 __all__ = ("ScheduleTimer",)
 
@@ -38,35 +34,20 @@ class ScheduleTimer:
 
     Args:
         store: The store.
-        schedules: The schedules.
-        declared: Those that the event types of this process declare: the class and the schedule of
-            each, by name.
+        firing: Appends what is due.
 
     Attributes:
         declared: The names of the schedules that the event types of this process declare.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        schedules: Schedules,
-        declared: Mapping[str, tuple[type[Event], Schedule]],
-    ) -> None:
+    def __init__(self, store: Store, firing: ScheduleFiring, declared: Iterable[str] = ()) -> None:
         self._store = store
-        self._schedules = schedules
-        self._declared = declared
+        self._firing = firing
         self.declared = tuple(declared)
 
-    async def declare(self) -> None:
-        """Make the declared schedules, unless a schedule of the queue cannot be read."""
-        if self._declared:
-            with _unreadable():
-                await self._schedules.declare(self._declared)
-
     async def fire(self) -> None:
-        """Append what is due now, unless a schedule of the queue cannot be read."""
-        with _unreadable():
-            await self._schedules.fire()
+        """Append what is due now."""
+        await self._firing.fire()
 
     def start(self, fail: Callable[[BaseException], object]) -> asyncio.Task[None]:
         """Append what is due from now on, in a task.
@@ -94,15 +75,17 @@ class ScheduleTimer:
         try:
             while True:
                 changed.clear()
-                following = None
                 try:
-                    with _unreadable():
-                        following = await self._schedules.fire()
+                    following = await self._firing.fire()
                 except StoreError as error:
                     if not error.retryable:
                         raise
                     logger.warning("the schedules cannot be read, and are read again: %s", error)
                     await asyncio.sleep(_AGAIN)
+                    continue
+                except ValidationError as error:  # others may read it; events run all the same
+                    logger.error("the schedules cannot be used in this process: %s", error)  # noqa: TRY400 - the error is the user's
+                    await changed.wait()
                     continue
                 await self._wait(changed, following)
         finally:
@@ -121,12 +104,3 @@ class ScheduleTimer:
             before, now = now, self._store.time()
             if now < before - _BACK:
                 return
-
-
-@contextmanager
-def _unreadable() -> Iterator[None]:
-    """Log that schedules cannot be read. Others may read them, and events run all the same."""
-    try:
-        yield
-    except ValidationError as error:
-        logger.error("the schedules cannot be used in this process: %s", error)  # noqa: TRY400 - the error is the user's

@@ -64,8 +64,8 @@ class Schedule:
             )
         _one_of("missed", self.missed, get_args(Missed))
         _one_of("overlap", self.overlap, get_args(OverlapPolicy))
-        _count("missed_limit", self.missed_limit)
-        _count("revision", self.revision)
+        _count("missed_limit", self.missed_limit, _MOST)
+        _count("revision", self.revision, 2**53)
         _seconds("jitter", self.jitter, 0.0)
         if self.ttl is not None:
             _seconds("ttl", self.ttl, 0.001)
@@ -104,10 +104,10 @@ def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
         raise ValidationError(f"{name} must be one of {', '.join(known)}, not {safe_repr(value)}")
 
 
-def _count(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST:
+def _count(name: str, value: object, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
         raise ValidationError(
-            f"{name} must be a whole number from 1 to {_MOST:,}, not {safe_repr(value)}"
+            f"{name} must be a whole number from 1 to {most:,}, not {safe_repr(value)}"
         )
 
 

@@ -13,21 +13,21 @@ from ..model.schedule import OverlapPolicy, Schedule
 
 __all__ = (
     "ON_TIME",
-    "Due",
-    "Latest",
-    "Overlap",
+    "InstantDecision",
+    "LastEventState",
+    "OverlapDecision",
+    "decide_instants",
     "decide_overlap",
-    "due",
-    "due_time",
-    "id_of",
+    "event_id",
     "is_too_far",
+    "start_time",
 )
 
 ON_TIME: Final = 60.0
 """Seconds after an instant until which it is not missed."""
 
 
-class Due(NamedTuple):
+class InstantDecision(NamedTuple):
     """What has to happen to the instants that have passed.
 
     Attributes:
@@ -41,7 +41,7 @@ class Due(NamedTuple):
     next: float | None
 
 
-class Latest(Enum):
+class LastEventState(Enum):
     """How far the last event of a schedule is."""
 
     NONE_OR_FINISHED = "none or finished"
@@ -51,7 +51,7 @@ class Latest(Enum):
     """It runs, or it waits for a retry or for its continuation."""
 
 
-class Overlap(Enum):
+class OverlapDecision(Enum):
     """What to do at an instant."""
 
     APPEND = "append"
@@ -62,7 +62,7 @@ class Overlap(Enum):
     """Cancel the last event, and append another."""
 
 
-def due(schedule: Schedule, next: float, now: float) -> Due:  # noqa: A002 - the name of the field
+def decide_instants(schedule: Schedule, next: float, now: float) -> InstantDecision:  # noqa: A002 - the name of the field
     """Return what has to happen to the instants from ``next`` to ``now``.
 
     The newest of them is on time if it is at most ``ON_TIME`` seconds old. All others are missed.
@@ -76,19 +76,19 @@ def due(schedule: Schedule, next: float, now: float) -> Due:  # noqa: A002 - the
     limit = schedule.missed_limit if schedule.missed == "all" else 1
     instants = rule.newest(next, now, limit) or [next]  # another release may know another calendar
     if schedule.missed == "skip" and now - instants[-1] > ON_TIME:
-        return Due((), (next, instants[-1]), rule.next_after(now))
+        return InstantDecision((), (next, instants[-1]), rule.next_after(now))
     missed = None
     if instants[0] > next:
         (last,) = rule.newest(next, _before(instants[0]), 1) or [next]
         missed = next, last
-    return Due(instants, missed, rule.next_after(now))
+    return InstantDecision(instants, missed, rule.next_after(now))
 
 
 def _before(instant: float) -> float:
     return instant - 1e-3  # instants are at least a second apart
 
 
-def id_of(schedule: UUID, instant: float) -> UUID:
+def event_id(schedule: UUID, instant: float) -> UUID:
     """Return the id of the event of an instant, which is the same on each computation.
 
     It is a UUID 5 (RFC 9562, 5.5) of the schedule's id and the instant in UTC.
@@ -100,7 +100,7 @@ def id_of(schedule: UUID, instant: float) -> UUID:
     return uuid5(schedule, datetime.fromtimestamp(instant, UTC).isoformat(timespec="microseconds"))
 
 
-def due_time(uid: UUID, instant: float, jitter: float) -> float:
+def start_time(uid: UUID, instant: float, jitter: float) -> float:
     """Return the start time of an event: its instant, and a share of the jitter by its id.
 
     Args:
@@ -122,12 +122,12 @@ def is_too_far(rule: Rule, next: float, now: float) -> bool:  # noqa: A002 - as 
     return second is not None and next > second
 
 
-def decide_overlap(policy: OverlapPolicy, latest: Latest) -> Overlap:
+def decide_overlap(policy: OverlapPolicy, latest: LastEventState) -> OverlapDecision:
     """Return what to do at an instant, by how far the last event of the schedule is."""
-    if policy == "allow" or latest is Latest.NONE_OR_FINISHED:
-        return Overlap.APPEND
+    if policy == "allow" or latest is LastEventState.NONE_OR_FINISHED:
+        return OverlapDecision.APPEND
     if policy == "replace":
-        return Overlap.REPLACE
-    if policy == "queue" and latest is Latest.STARTED:
-        return Overlap.APPEND_AFTER
-    return Overlap.SKIP
+        return OverlapDecision.REPLACE
+    if policy == "queue" and latest is LastEventState.STARTED:
+        return OverlapDecision.APPEND_AFTER
+    return OverlapDecision.SKIP

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
 from ..errors import ValidationError
+from ..model.recurrence import Every
 from ..model.schedule import Schedule
 from ..model.serialization.codec import safe_repr
 
 __all__ = ("LastEvent", "ScheduleRecord", "SkippedInstant")
+
+_NO_ID: Final = UUID(int=0)
+_LONGEST: Final = 86_400.0
 
 
 class LastEvent(NamedTuple):
@@ -59,6 +63,8 @@ class ScheduleRecord:
         last: Its last event; None before the first.
         skipped: The last instant without an event; None if there was none.
         version: Changes with each change of the record.
+        unreadable: Why this process cannot read what is stored; the other fields but ``name`` and
+            ``version`` mean nothing then. None for a record that was read.
     """
 
     name: str
@@ -74,6 +80,13 @@ class ScheduleRecord:
     last: LastEvent | None = None
     skipped: SkippedInstant | None = None
     version: str = field(default_factory=lambda: uuid4().hex, compare=False)
+    unreadable: str | None = None
+
+    @classmethod
+    def without_content(cls, name: str, version: str, reason: str) -> ScheduleRecord:
+        """Return the record of a schedule that cannot be read."""
+        nothing = Schedule(Every(_LONGEST))
+        return cls(name, _NO_ID, "", {}, nothing, None, version=version, unreadable=reason)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain data, without its version."""

@@ -12,7 +12,7 @@ from ..stores.schedule_record import ScheduleRecord
 
 __all__ = ["STATES", "ShownSchedule", "next_instants", "options_text", "rule_text", "schedules_of"]
 
-STATES: Final = ("active", "paused", "over", "undeclared")
+STATES: Final = ("active", "paused", "over", "undeclared", "unreadable")
 """The states of schedules."""
 
 
@@ -33,6 +33,8 @@ class ShownSchedule(NamedTuple):
     @property
     def state(self) -> str:
         """The state, one of ``STATES``."""
+        if self.record.unreadable is not None:
+            return "unreadable"
         if self.record.is_paused:
             return "paused"
         if self.record.next is None:
@@ -42,6 +44,8 @@ class ShownSchedule(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Return the schedule as plain data."""
         known = {"queue": self.queue, "state": self.state, "is_declared": self.is_declared}
+        if self.record.unreadable is not None:
+            return {"name": self.record.name, "unreadable": self.record.unreadable} | known
         return self.record.to_dict() | known
 
 
@@ -68,9 +72,11 @@ def next_instants(record: ScheduleRecord, count: int) -> list[float]:
     return found
 
 
-def rule_text(schedule: Schedule) -> str:
-    """Return the rule of a schedule in a few words."""
-    rule = schedule.rule
+def rule_text(record: ScheduleRecord) -> str:
+    """Return the rule of a schedule in a few words; nothing if it cannot be read."""
+    if record.unreadable is not None:
+        return ""
+    rule = record.schedule.rule
     if isinstance(rule, Every):
         return f"every {_period(rule.seconds)}"
     return rule.expression if rule.tz == "UTC" else f"{rule.expression} {rule.tz}"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ("ScheduleChange", "ScheduleChanged", "change_schedule", "schedules")
 
-_LIST: Final = "SELECT version, body FROM {schedule} WHERE queue = $1 ORDER BY name"
+_LIST: Final = "SELECT name, version, body FROM {schedule} WHERE queue = $1 ORDER BY name"
 _VERSION: Final = "SELECT version FROM {schedule} WHERE queue = $1 AND name = $2"
 _INSERT: Final = """
 INSERT INTO {schedule} (queue, name, version, body) VALUES ($1, $2, $3, $4)
@@ -116,8 +116,12 @@ async def change_schedule(tx: Transaction, change: ScheduleChange) -> ScheduleCh
 
 
 async def schedules(db: Snapshot) -> list[ScheduleRecord]:
-    """Return the schedules of the queue, by name."""
-    return [
-        replace(ScheduleRecord.from_dict(json.loads(body)), version=version)
-        for version, body in await db.rows(_LIST, db.queue)
-    ]
+    """Return the schedules of the queue, by name; one that cannot be read says so."""
+    return [_record(*row) for row in await db.rows(_LIST, db.queue)]
+
+
+def _record(name: str, version: str, body: str) -> ScheduleRecord:
+    try:
+        return replace(ScheduleRecord.from_dict(json.loads(body)), version=version)
+    except ValueError as error:  # no JSON, or of a later release
+        return ScheduleRecord.without_content(name, version, str(error))
