@@ -119,7 +119,7 @@ class ScheduleFiring:
         new = replace(old, next=passed.next)
         if passed.missed is not None:
             first, last = passed.missed
-            reason = "missed" if first == last else f"missed, as all since {_text(first)}"
+            reason = "missed" if first == last else f"missed, like all since {_text(first)}"
             new = replace(new, skipped=SkippedInstant(last, reason))
         return await self._overlap(new, passed.instants, now)
 

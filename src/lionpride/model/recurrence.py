@@ -217,7 +217,8 @@ class Cron:
         except cronsim.CronSimError as error:
             raise ValidationError(
                 f"Cron: {self.expression!r} is no cron expression ({error}): write minute, hour, "
-                'day of month, month and day of week, as "30 2 * * *"',
+                'day of month, month and day of week of dates that exist, as "30 2 * * *"; names such '
+                'as "@daily" are not known',
                 cause=error,
             ) from error
         try:
