@@ -148,6 +148,18 @@ def test_pause_and_resume(store, out):
     assert resumed["next"] % 3600 == 0
 
 
+def test_control_characters_of_a_name_are_not_printed(kept, out):
+    name = "a\n\x1b[31m b"
+
+    async def make(executor):
+        await executor.schedule(name, Report(), Every(3600))
+
+    with_executor(kept, make)
+    assert out(kept, "pause", name) == "a [31m b: paused\n"
+    assert out(kept, "pause", "c", code=1).endswith("it has a [31m b\n")
+    assert "\x1b" not in out(kept)
+
+
 def test_run_appends_an_event_now(store, out, capsys):
     said = out(store, "run", "nightly")
     (event,) = events(capsys, store)

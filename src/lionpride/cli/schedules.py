@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, TypeAlias
 
-from ..drawing.text import plural, shorten
+from ..drawing.text import one_line, plural, shorten
 from ..engine.schedules import Schedules
 from ..errors import NotFoundError
 from ..model.recurrence import Cron, Rule
@@ -94,8 +94,9 @@ async def schedules(options: argparse.Namespace) -> int:
             for each in found:
                 store = shelf.of(each.queue)
                 text, data = await ACTIONS[options.action](store, each, options)
-                head = {"queue": each.queue, "name": each.record.name}
-                tell(json_line(head | data) if options.json else f"{each.record.name}: {text}")
+                name = each.record.name
+                head = {"queue": each.queue, "name": name}
+                tell(json_line(head | data) if options.json else f"{one_line(name)}: {text}")
     return 0
 
 
@@ -126,7 +127,7 @@ def _named(known: Sequence[ShownSchedule], names: Sequence[str], store: str) -> 
     for name in dict.fromkeys(names):
         fits = [each for each in known if each.record.name == name]
         if not fits:
-            there = ", ".join(dict.fromkeys(each.record.name for each in known)) or "none"
+            there = ", ".join(dict.fromkeys(one_line(each.record.name) for each in known)) or "none"
             raise NotFoundError(
                 f"{shorten(name, 40)!r}: {store} has no schedule of this name; it has {there}"
             )

@@ -33,8 +33,8 @@ MAX_BACKFILL: Final = 10_000
 _NAMES: Final = frozenset(each.name for each in fields(Schedule)) - {"rule", "revision"}
 """The options of a schedule."""
 
-_FIRST: Final = datetime(1, 1, 2, tzinfo=UTC).timestamp()
-_LAST: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+_FIRST: Final = datetime(2, 1, 1, tzinfo=UTC).timestamp()
+_LAST: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 """The times that are valid dates in every time zone."""
 
 
@@ -344,5 +344,5 @@ def _moment(name: str, value: object) -> float:
             f"not {safe_repr(value)}"
         )
     if not _FIRST <= value <= _LAST:  # type: ignore[operator]
-        raise ValidationError(f"{name} must be a time of the years 1 to 9999, not {value!r}")
+        raise ValidationError(f"{name} must be a time of the years 2 to 9998, not {value!r}")
     return float(value)  # type: ignore[arg-type]
