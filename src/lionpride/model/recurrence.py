@@ -217,8 +217,8 @@ class Cron:
         except cronsim.CronSimError as error:
             raise ValidationError(
                 f"Cron: {self.expression!r} is no cron expression ({error}): write minute, hour, "
-                'day of month, month and day of week of dates that exist, as "30 2 * * *"; names such '
-                'as "@daily" are not known',
+                'day of month, month and day of week of dates that exist, as "30 2 * * *" and not as '
+                '"@daily"',
                 cause=error,
             ) from error
         try:
