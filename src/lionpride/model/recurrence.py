@@ -217,8 +217,7 @@ class Cron:
         except cronsim.CronSimError as error:
             raise ValidationError(
                 f"Cron: {self.expression!r} is no cron expression ({error}): write minute, hour, "
-                'day of month, month and day of week of dates that exist, as "30 2 * * *" and not as '
-                '"@daily"',
+                'day of month, month and day of week of a date that exists, as "30 2 * * *"',
                 cause=error,
             ) from error
         try:
