@@ -94,7 +94,7 @@ class Answers(NamedTuple):
     may_resolve: bool
 
 
-class Batch:
+class CommitBatch:
     """Requests that share a transaction.
 
     Attributes:
@@ -344,7 +344,7 @@ class GroupCommit:
         self._patience = patience
         self._local_events = local_events
         self._committed = committed
-        self._batch = Batch()
+        self._batch = CommitBatch()
         self._busy = False
         self._scheduled = False
         self._gathered, self._turns, self._latest = 0, 0, 0.0
@@ -424,7 +424,7 @@ class GroupCommit:
         if loop is not self._loop:
             self._thread.wait()  # for calls of another loop
             self._busy = self._scheduled = False
-            self._batch, self._large, self._loop = Batch(), LargeAppends(), loop
+            self._batch, self._large, self._loop = CommitBatch(), LargeAppends(), loop
         return loop
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -464,7 +464,7 @@ class GroupCommit:
         self._scheduled = False
         if self._busy or self._gathers():
             return
-        batch = Batch()
+        batch = CommitBatch()
         try:
             self._busy = True
             if self._large.call(bool(len(self._batch))):
@@ -493,7 +493,7 @@ class GroupCommit:
             return True
         return False
 
-    def _transact(self, batch: Batch) -> None:
+    def _transact(self, batch: CommitBatch) -> None:
         if batch.takes_long(self._rows) or not self._turn.take_now():
             self._in_thread(batch, self._wait_and_do)
             return
@@ -508,12 +508,12 @@ class GroupCommit:
         else:
             self._in_thread(batch, self._commit)
 
-    def _at_once(self, batch: Batch) -> None:
+    def _at_once(self, batch: CommitBatch) -> None:
         assert batch.answers is not None
         self._commit(batch)
         self._done(batch, batch.answers)
 
-    def _end(self, batch: Batch, error: BaseException) -> bool:
+    def _end(self, batch: CommitBatch, error: BaseException) -> bool:
         """End a batch after an error on the event loop.
 
         Returns:
@@ -529,7 +529,7 @@ class GroupCommit:
             self._failed(batch, error)
         return is_committed
 
-    def _is_committed(self, batch: Batch, error: BaseException) -> bool:
+    def _is_committed(self, batch: CommitBatch, error: BaseException) -> bool:
         """Return True if a transaction is committed in which an error was raised.
 
         The handler of a signal may raise between any two instructions, also after the COMMIT. If
@@ -545,7 +545,7 @@ class GroupCommit:
             self._rows.roll_back()
         return is_committed
 
-    def _do(self, batch: Batch, patience: float) -> Answers:
+    def _do(self, batch: CommitBatch, patience: float) -> Answers:
         """Run the requests; the transaction stays open."""
         try:
             self._begin(patience)
@@ -563,7 +563,7 @@ class GroupCommit:
             self._rows.roll_back()
             raise
 
-    def _commit(self, batch: Batch) -> None:
+    def _commit(self, batch: CommitBatch) -> None:
         began = monotonic()
         try:
             self._rows.commit()
@@ -578,7 +578,7 @@ class GroupCommit:
         """Wait for the write lock, in a thread."""
         self._turn.take(lambda: is_free(self._connection))
 
-    def _wait_and_do(self, batch: Batch) -> None:
+    def _wait_and_do(self, batch: CommitBatch) -> None:
         self._take_turn()
         try:
             batch.answers = self._do(batch, self._patience)
@@ -589,7 +589,7 @@ class GroupCommit:
 
     # -- its end -----------------------------------------------------------------------------
 
-    def _in_thread(self, batch: Batch, work: Callable[[Batch], None]) -> None:
+    def _in_thread(self, batch: CommitBatch, work: Callable[[CommitBatch], None]) -> None:
         loop = self._loop
         assert loop is not None
 
@@ -605,7 +605,7 @@ class GroupCommit:
 
         self._thread.call(call)
 
-    def _done(self, batch: Batch, answers: Answers) -> None:
+    def _done(self, batch: CommitBatch, answers: Answers) -> None:
         batch.is_answered, local_events = True, self._local_events
         try:
             local_events.exited(batch.exits, answers.applied)
@@ -620,7 +620,7 @@ class GroupCommit:
             self._next()
         self._committed(answers.idle, answers.may_resolve)
 
-    def _failed(self, batch: Batch, failure: BaseException) -> None:
+    def _failed(self, batch: CommitBatch, failure: BaseException) -> None:
         """Answer the callers of a failed transaction; keep its completions for the next one."""
         batch.is_answered = True
         try:
