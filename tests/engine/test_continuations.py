@@ -1,5 +1,6 @@
 """Continuations through an executor: events that return ``Then``."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -134,6 +135,19 @@ async def test_a_continuation_does_not_wait_for_the_event_itself(length: int, st
             with pytest.raises(DependencyError):
                 await executor.result(event)
         assert sum((await store.counts()).values()) == len(events)
+
+
+async def test_a_continuation_of_a_failed_event_cancels_all_that_waits_for_it(store: Store) -> None:
+    executor = Executor.of(Ring, Count, Fetch, Merge, store=store, queue="crawl")
+    async with executor:
+        broken = await executor.append(Fetch(fails="broken"))
+        await executor.join()
+        ring, book, last = Ring(parent=str(broken.id)), Merge(), Count()
+        await executor.append_many([ring, book, last], after={book: ring, last: book})
+        await asyncio.wait_for(executor.join(), 60.0)
+        assert [each.execution.status for each in (book, last)] == [S.CANCELLED] * 2
+        with pytest.raises(DependencyError):
+            await executor.result(last)
 
 
 async def test_a_continuation_waits_for_an_event_that_waits_no_more(store: Store) -> None:

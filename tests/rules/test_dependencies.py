@@ -63,6 +63,15 @@ def test_the_error_of_a_child_names_its_parent_and_the_remedy() -> None:
     )
 
 
+@pytest.mark.parametrize("status", [S.COMPLETED, S.SKIPPED])
+def test_the_error_of_a_child_does_not_advise_a_retry_that_is_refused(status: EventStatus) -> None:
+    ending = after_unmet(UUID(int=7), "Fetch", status, "failed")
+    assert str(ending.error) == (
+        f"not run: its parent Fetch {UUID(int=7)} is {status.value}, and it waits for one that has "
+        f"failed; a {status.value} event cannot be retried; executor.retry(event) runs this one"
+    )
+
+
 # -- cycles ----------------------------------------------------------------------------------------
 
 

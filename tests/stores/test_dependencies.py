@@ -23,6 +23,7 @@ from stores.asking import (
 from stores.makers import Clock, Job
 
 from lionpride.errors import (
+    DependencyError,
     ExecutionError,
     ExistsError,
     LionTimeoutError,
@@ -593,6 +594,38 @@ async def test_the_retry_of_a_parent_lets_those_wait_that_were_cancelled_for_it(
         await complete(store, each)
 
 
+async def test_a_retried_parent_may_end_again_before_all_its_children_wait(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lionpride.stores.sql.resolving.MAX_CHANGES", 3)
+    parent, other = await put(store, 0.0, 9.0)
+    children, blocked = [Job() for _ in range(8)], [Job() for _ in range(5)]
+    last = Job()
+    edges = {each.id: After((parent.id,)) for each in children}
+    edges |= {each.id: After((parent.id, other.id), "finished") for each in blocked}
+    await store.append(
+        [(each, 1.0) for each in (*children, *blocked, last)],
+        after=edges | after(last, children[-1]),
+    )
+    await store.cancel([parent])
+    await resolve(store)
+    assert [await is_cancelled_for(store, each, parent) for each in children] == [True] * 8
+    again = asyncio.gather(store.retry([parent]), store.cancel([parent]))
+    await asyncio.wait_for(again, 60.0)
+    await resolve(store)
+    assert await status_of(store, parent) is S.CANCELLED
+    assert [await is_cancelled_for(store, each, parent) for each in children] == [True] * 8
+    assert await is_cancelled_for(store, last, children[-1])
+    assert [await is_blocked(store, each) for each in blocked] == [True] * 5
+    await store.retry([parent])
+    await resolve(store)
+    assert [await is_blocked(store, each) for each in (*children, last)] == [True] * 9
+    for each in (parent, *children, last, other):
+        await complete(store, each)
+    assert [await is_ready(store, each) for each in blocked] == [True] * 5
+    await check_counts(store)
+
+
 async def test_a_child_that_two_parents_have_failed_waits_after_both_are_retried(
     store: Store,
 ) -> None:
@@ -1080,6 +1113,21 @@ async def test_a_cancelled_child_waits_again_in_a_copy_after_a_retry_of_its_pare
     await copy.retry([parent.id])
     await resolve(copy)
     assert [(await record(copy, each)).is_blocked for each in (child, last)] == [True, True]
+
+
+@pytest.mark.parametrize("status", [S.FAILED, S.CANCELLED])
+async def test_a_dependency_error_of_the_code_itself_is_imported(
+    store: Store, make: Callable[[], Store], status: EventStatus
+) -> None:
+    (parent,) = await put(store, 0.0)
+    child = await put_after(store, parent)
+    await complete(store, parent)
+    error = DependencyError("no report", details={"parent": "report-7"})
+    await end_with(store, child, Ending(status, error=error, duration=0.5))
+    copy = await copied(make, store)
+    assert await status_of(copy, child) is status
+    found = await error_of(copy, child)
+    assert (found["message"], found["details"]) == ("no report", {"parent": "report-7"})
 
 
 async def test_a_blocked_child_without_its_parents_is_refused(

@@ -12,16 +12,24 @@ CANCELLED: by a person, or for its parents     not met      not met   met
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
 from ..errors import DependencyError, ValidationError
 from ..model.after import After, When
 from ..model.execution import EventStatus
-from .state_machine import Ending, is_by_hand
+from .state_machine import RETRYABLE, Ending, is_by_hand
 
-__all__ = ("after_removal", "after_unmet", "check_acyclic", "continuation_cycle", "is_met")
+__all__ = (
+    "after_removal",
+    "after_unmet",
+    "cause_on_record",
+    "check_acyclic",
+    "continuation_cycle",
+    "is_cancelled_for_parent",
+    "is_met",
+)
 
 _S = EventStatus
 _COMPLETED: Final = frozenset({_S.COMPLETED, _S.SKIPPED})
@@ -58,12 +66,37 @@ def after_unmet(parent: UUID, kind: str, status: EventStatus, when: When) -> End
         status: Its final status.
         when: The condition that is not met.
     """
+    remedy = "executor.retry(parent) makes both wait again"
+    if status not in RETRYABLE:
+        remedy = f"a {status.value} event cannot be retried; executor.retry(event) runs this one"
     error = DependencyError(
         f"not run: its parent {kind} {parent} is {status.value}, and it waits for one that has "
-        f"{when}; executor.retry(parent) makes both wait again",
+        f"{when}; {remedy}",
         details={"parent": str(parent)},
     )
     return Ending(_S.CANCELLED, error=error, retryable=True)
+
+
+def is_cancelled_for_parent(status: EventStatus, error: str | None) -> bool:
+    """Return True if an event was cancelled for a parent.
+
+    Args:
+        status: Its status.
+        error: The name of the class of its error; None without an error.
+    """
+    return status is _S.CANCELLED and error == DependencyError.__name__
+
+
+def cause_on_record(after: After | None, parent: object, numbers: Sequence[int]) -> int:
+    """Return the number of the parent for which an event was cancelled; 0 if it is gone.
+
+    Args:
+        after: The parents of the event.
+        parent: What its error names as the parent.
+        numbers: The numbers of the parents in their order; 0 for one that is gone.
+    """
+    ids = () if after is None else map(str, after.parents)
+    return dict(zip(ids, numbers, strict=True)).get(str(parent), 0)
 
 
 def after_removal() -> Ending:

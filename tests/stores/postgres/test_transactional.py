@@ -12,11 +12,13 @@ from psycopg import rows
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
+from stores.asking import record
 from stores.homes import Home
 from stores.makers import QUEUE
+from stores.postgres.wire import wire_to
 
 from lionpride.core import Event, EventStatus, Executor, Processor
-from lionpride.errors import ConfigurationError, ExistsError, OperationError
+from lionpride.errors import ConfigurationError, ExistsError, NotFoundError, OperationError
 from lionpride.stores.postgres import PostgresStore
 
 S = EventStatus
@@ -159,6 +161,55 @@ async def test_a_refused_append_leaves_nothing_behind(
         assert len(await desk.store.list_records()) == 4
     finally:
         await connection.close()
+        await desk.store.close()
+
+
+async def test_a_parent_that_is_removed_during_the_append_cancels_its_child(
+    desk: Desk, home: Home
+) -> None:
+    """Another process removes the parent after it was found."""
+    store = desk.store
+    try:
+        one, two = await desk.append_many([Mail(), Mail()])
+        await desk.cancel(one)
+        async with wire_to(home.url) as wire:
+            connection = await asyncpg.connect(wire.url)
+            async with connection.transaction():
+                wire.hold('"dependency"')
+                child = Mail()
+                append = asyncio.create_task(
+                    desk.append(child, after=[one, two], connection=connection)
+                )
+                await wire.held.wait()
+                await desk.remove(one)
+                wire.let_go()
+                await append
+            await connection.close()
+        await store.claim("worker", until=0)  # it resolves first
+        found = await record(store, child)
+        assert found.status is S.CANCELLED
+        assert "removed" in found.payload["execution"]["error"]["message"]
+    finally:
+        await store.close()
+
+
+@pytest.mark.parametrize("driver", [asyncpg_one, psycopg_one])
+async def test_an_append_may_have_parents(desk: Desk, home: Home, driver: Any) -> None:
+    try:
+        one, unknown = await desk.append(Mail()), Mail()
+        async for connection, commit, _ in driver(home.url):
+            two, child, last = Mail(), Mail(), Mail()
+            with pytest.raises(NotFoundError, match=str(unknown.id)):
+                await desk.append(Mail(), after=[one, unknown], connection=connection)
+            after: Any = {child: [two, one], last: child}
+            await desk.append_many([last, child, two], after=after, connection=connection)
+            await commit()
+        assert [each.record.id async for each in desk.parents(child)] == [two.id, one.id]
+        assert [each.record.id async for each in desk.parents(last)] == [child.id]
+        async with desk:
+            await desk.join()
+        assert (await desk.store.counts())[S.COMPLETED] == 4
+    finally:
         await desk.store.close()
 
 

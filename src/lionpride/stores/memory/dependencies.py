@@ -15,7 +15,7 @@ from ...errors import DependencyError
 from ...model.after import After, When
 from ...model.event_data import EventData
 from ...model.execution import TERMINAL, EventStatus
-from ...rules.dependencies import is_met
+from ...rules.dependencies import cause_on_record, is_met
 
 __all__ = ("Child", "Dependencies")
 
@@ -319,6 +319,4 @@ def _cause_on_record(event: EventData, parents: Sequence[int]) -> int | None:
     state = event.execution
     if state.status is not EventStatus.CANCELLED or not isinstance(state.error, DependencyError):
         return None
-    after, parent = state.after, state.error.details.get("parent")
-    ids = () if after is None else map(str, after.parents)
-    return dict(zip(ids, parents, strict=True)).get(str(parent), 0)
+    return cause_on_record(state.after, state.error.details.get("parent"), parents)

@@ -684,15 +684,17 @@ class MemoryStore:
                 if last is self._all[number]:
                     ended += self._decide(self._dependencies.ended(number))
                 else:
-                    self._follow(number, _number_of(last))
+                    ended += self._follow(number, _number_of(last))
         return ended[first:]
 
-    def _follow(self, number: int, following: int) -> None:
-        """Let the children of an event wait for its continuation."""
+    def _follow(self, number: int, following: int) -> list[int]:
+        """Let the children of an event wait for its continuation; return the cancelled ones."""
+        decided = list[tuple[int, bool]]()
         for child in self._dependencies.follow(number, following):
             is_met = self._dependencies.look(child)
             if is_met is not None:
-                self._decide([(_number_of(child), is_met)])
+                decided.append((_number_of(child), is_met))
+        return self._decide(decided)
 
     def _decide(self, decided: Iterable[tuple[int, bool]]) -> list[int]:
         """Release blocked events (True) or cancel them (False); return the cancelled ones."""

@@ -49,15 +49,17 @@ SELECT coalesce((SELECT id FROM known), (
 """Returns an id that was known, or that another transaction appended while the statement ran."""
 
 
-_UNKNOWN_PARENT: Final = """
-SELECT p.id::text FROM unnest($1::text[]) p (id)
-WHERE NOT EXISTS (SELECT FROM {event} e WHERE e.id = p.id::uuid) LIMIT 1
+_PARENTS: Final = """
+SELECT array_agg(e.number ORDER BY place)
+FROM unnest($1::text[]) WITH ORDINALITY p (id, place) LEFT JOIN {event} e ON e.id = p.id::uuid
 """
+"""Returns the numbers of the parents in the order of their ids; NULL for one that is unknown."""
+
 _INSERT_EDGES: Final = """
 WITH given AS (
-    SELECT e.number AS child, p.number AS parent, place, condition
-    FROM unnest($2::text[], $3::text[], $4::int[], $5::text[]) g (child, parent, place, condition)
-    JOIN {event} e ON e.id = g.child::uuid JOIN {event} p ON p.id = g.parent::uuid
+    SELECT e.number AS child, parent, place, condition
+    FROM unnest($2::text[], $3::bigint[], $4::int[], $5::text[]) g (child, parent, place, condition)
+    JOIN {event} e ON e.id = g.child::uuid
 ), edges AS (
     INSERT INTO {dependency} (parent, child, place, queue, condition)
     SELECT parent, child, place, $1, condition FROM given
@@ -69,7 +71,7 @@ WITH given AS (
 )
 INSERT INTO {parent_change} (parent, queue) SELECT DISTINCT parent, $1::int FROM given
 """
-"""Locks no parent: they may be looked at after the commit alone."""
+"""Locks no parent. One that finishes, or is removed, before the commit is resolved after it."""
 
 
 @runtime_checkable
@@ -125,16 +127,19 @@ async def _insert_edges(
     Raises:
         NotFoundError: if a parent is unknown to the transaction.
     """
-    parents = {str(uid) for one in request.after.values() for uid in one.parents}
-    unknown = await _fetch(connection, names.fill(_UNKNOWN_PARENT), (sorted(parents),))
-    if unknown is not None:
-        raise unknown_parent(UUID(unknown[0]), CONTAINER)
+    parents = list({uid: None for one in request.after.values() for uid in one.parents})
+    found = await _fetch(connection, names.fill(_PARENTS), ([str(uid) for uid in parents],))
+    numbers = dict(zip(parents, found[0], strict=True))
+    for uid, number in numbers.items():
+        if number is None:
+            raise unknown_parent(uid, CONTAINER)
     edges, children = list[tuple[Any, ...]](), list[tuple[Any, ...]]()
     for row in request.rows:
         if (one := request.after.get(row[0])) is not None:
-            uid = str(UUID(bytes=row[0]))
-            edges += [(uid, str(p), place, one.when) for place, p in enumerate(one.parents)]
-            children.append((uid, row.due, len(one.parents)))  # type: ignore[union-attr]
+            child = str(UUID(bytes=row[0]))
+            places = enumerate(one.parents)
+            edges += [(child, numbers[parent], place, one.when) for place, parent in places]
+            children.append((child, row.due, len(one.parents)))  # type: ignore[union-attr]
     columns = [list(each) for each in (*zip(*edges, strict=True), *zip(*children, strict=True))]
     await _ask(connection, names.fill(_INSERT_EDGES), (queue, *columns))
 

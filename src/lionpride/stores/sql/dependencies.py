@@ -12,9 +12,10 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from ...errors import DependencyError, NotFoundError, OperationError
+from ...errors import NotFoundError, OperationError
 from ...model.after import After
-from ...rules.dependencies import continuation_cycle
+from ...model.execution import EventStatus
+from ...rules.dependencies import cause_on_record, continuation_cycle, is_cancelled_for_parent
 from .queries import as_uuid
 from .rows import IS_BLOCKED, PENDING, PROCESSING, AppendRow, EventRow
 
@@ -165,7 +166,7 @@ async def insert_dependencies(
             if uid.bytes not in new or _is_finished(new[uid.bytes]):
                 finished.add(parent)
         due = row.due if one.due is None else one.due
-        cause = _cause_of(row, numbers)
+        cause = _cause_of(row, one, numbers)
         children.append((number, 0.0 if due == inf else due, len(one.parents), cause))
     changes = [(parent,) for parent in sorted(finished)]
     for statement, values in (
@@ -334,11 +335,11 @@ def _is_finished(row: AppendRow) -> bool:
     return isinstance(row, EventRow) and row.status not in (PENDING, PROCESSING)
 
 
-def _cause_of(row: EventRow, numbers: Mapping[bytes, int]) -> int | None:
+def _cause_of(row: EventRow, after: After, numbers: Mapping[bytes, int]) -> int | None:
     """Return the parent for which an imported event was cancelled; 0 if it is gone; else None."""
     result = row.state[6]
-    error = json.loads(result).get("error") if result and row.status != PENDING else None
-    if not error or error.get("error") != DependencyError.__name__:
+    error = (json.loads(result).get("error") if result else None) or {}
+    if not is_cancelled_for_parent(EventStatus(row.status), error.get("error")):
         return None
-    parent = error.get("details", {}).get("parent")
-    return 0 if parent is None else numbers.get(UUID(parent).bytes, 0)
+    parent = (error.get("details") or {}).get("parent")
+    return cause_on_record(after, parent, [numbers[uid.bytes] for uid in after.parents])

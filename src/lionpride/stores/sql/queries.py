@@ -15,11 +15,11 @@ from math import inf
 from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
-from ...errors import DependencyError
 from ...model.costs import REQUEST
 from ...model.execution import EventStatus
 from ...model.progress import Progress
 from ...model.serialization.payload import read_result
+from ...rules.dependencies import is_cancelled_for_parent
 from ...rules.limits.limit import Limit
 from ...rules.limits.limit_set import Limits
 from ...rules.queue_position import Blockers, QueueWorker, Room, Standing, limits_at_work, room_of
@@ -319,7 +319,7 @@ async def records_of(db: Snapshot, numbers: Sequence[int]) -> list[Record]:
 def is_stopped(record: Record) -> bool:
     """Return True if an event was cancelled for a parent."""
     error = record.payload.get("execution", {}).get("error") or {}
-    return bool(error.get("error") == DependencyError.__name__)
+    return is_cancelled_for_parent(record.status, error.get("error"))
 
 
 async def _add_parents(db: Snapshot, children: Sequence[Record]) -> None:

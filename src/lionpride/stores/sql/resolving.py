@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Resolved", "Resolver", "resolve")
 
-MOST: Final = 1_000
+MAX_CHANGES: Final = 1_000
 """Maximum number of changes, and of edges, that one transaction resolves."""
 
 _CANCELLED: Final = EventStatus.CANCELLED.value
@@ -99,6 +99,7 @@ _CHANGES: Final = """
 SELECT number, parent, is_retry FROM {parent_change} WHERE queue = $1 ORDER BY number LIMIT $2
 """
 _DELETE_CHANGES: Final = "DELETE FROM {parent_change} WHERE number {in_1}"
+_ALL_WAIT: Final = "UPDATE {parent_change} SET is_retry = false WHERE number {in_1} AND is_retry"
 _OTHER_QUEUES: Final = """
 SELECT DISTINCT q.name FROM {parent_change} c JOIN {queue} q ON q.number = c.queue
 WHERE c.queue <> $1
@@ -158,32 +159,47 @@ _PRIORITIES: Final = "SELECT number, priority FROM {event} WHERE number {in_1}"
 
 
 async def resolve(tx: Transaction) -> Resolved:
-    """Resolve changes of parents for the children of this queue, at most ``MOST``.
+    """Resolve changes of parents for the children of this queue, at most ``MAX_CHANGES``.
 
     A repeat finds other changes, and returns the children of the earlier tries as well.
 
     Round trips on PostgreSQL: 3 if there is nothing to do; about 9 if children are released.
     """
     await tx.lock(f"dependencies {tx.queue}")
-    changes = [tuple(row) for row in await tx.rows(_CHANGES, tx.queue, MOST)]
-    result = Resolved()
-    if changes:
-        parents = sorted({parent for _, parent, _ in changes})
-        present = [number for (number,) in await tx.rows(_LOCK_PARENTS, parents)]
-        retried = sorted({parent for _, parent, is_retry in changes if is_retry})
-        waiting, is_cut = await _wait_again(tx, retried) if retried else ([], False)
-        ended, is_held = await _ended(tx, parents, present)
-        ended, freed, is_followed = await _follow(tx, ended)
-        released, cancelled, is_more = await _resolve_edges(tx, ended)
-        is_left = is_cut or is_more
-        if not is_left:
-            await tx.rows(_DELETE_CHANGES, [number for number, *_ in changes])
-        is_left = is_left or is_followed or len(changes) == MOST
-        left = is_left or bool(waiting) or bool(cancelled)
-        result = Resolved([*freed, *released], cancelled, waiting, is_held, left)
+    result = await _resolve_changes(tx)
     if not result.left:
-        others = await tx.rows(_OTHER_QUEUES, tx.queue)
-        result = result._replace(others=[name for (name,) in others])
+        names = await tx.rows(_OTHER_QUEUES, tx.queue)
+        result = result._replace(others=[name for (name,) in names])
+    return _with_earlier(tx, result)
+
+
+async def _resolve_changes(tx: Transaction) -> Resolved:
+    """Resolve the oldest changes of parents for the children of this queue."""
+    changes = [tuple(row) for row in await tx.rows(_CHANGES, tx.queue, MAX_CHANGES)]
+    if not changes:
+        return Resolved()
+    numbers = [number for number, *_ in changes]
+    parents = sorted({parent for _, parent, _ in changes})
+    present = [number for (number,) in await tx.rows(_LOCK_PARENTS, parents)]
+    retried = sorted({parent for _, parent, is_retry in changes if is_retry})
+    waiting, is_cut = await _wait_again(tx, retried) if retried else ([], False)
+    if is_cut:  # the parent may have finished again: no child is resolved before all wait
+        return Resolved(waiting=waiting, left=True)
+    ended, is_held = await _ended(tx, parents, present)
+    ended, freed, is_followed = await _follow(tx, ended)
+    released, cancelled, is_more = await _resolve_edges(tx, ended)
+    if is_more:
+        if retried:
+            await tx.rows(_ALL_WAIT, numbers)
+    else:
+        await tx.rows(_DELETE_CHANGES, numbers)
+    is_left = is_more or is_followed or len(changes) == MAX_CHANGES
+    left = is_left or bool(waiting) or bool(cancelled)
+    return Resolved([*freed, *released], cancelled, waiting, is_held, left)
+
+
+def _with_earlier(tx: Transaction, result: Resolved) -> Resolved:
+    """Return a result with the children of the earlier tries of the transaction."""
     for earlier in tx.earlier:
         result = result._replace(
             released=[*earlier.released, *result.released],
@@ -244,7 +260,7 @@ async def _resolve_edges(
         The children that were released, those that were cancelled, and True if there are more.
     """
     by_number = {parent.number: parent for parent in parents}
-    edges = await tx.rows(_EDGES, sorted(by_number), tx.queue, MOST) if by_number else []
+    edges = await tx.rows(_EDGES, sorted(by_number), tx.queue, MAX_CHANGES) if by_number else []
     met, unmet = list[tuple[int, int]](), list[tuple[int, int]]()
     causes: dict[int, tuple[_Parent, When]] = {}
     for parent, child, when in edges:
@@ -259,7 +275,7 @@ async def _resolve_edges(
         await tx.rows(_SET_UNMET, json.dumps(unmet))
     released = await _release(tx, [child for _, child in met])
     cancelled = await _cancel(tx, causes)
-    return released, cancelled, len(edges) == MOST
+    return released, cancelled, len(edges) == MAX_CHANGES
 
 
 async def _release(tx: Transaction, children: Sequence[int]) -> list[tuple[int, float]]:
@@ -297,7 +313,7 @@ async def _wait_again(tx: Transaction, parents: Sequence[int]) -> tuple[list[int
     Returns:
         The children that were CANCELLED and wait again, and True if there may be more.
     """
-    rows = [tuple(row) for row in await tx.rows(_TO_RESET, list(parents), tx.queue, MOST)]
+    rows = [tuple(row) for row in await tx.rows(_TO_RESET, list(parents), tx.queue, MAX_CHANGES)]
     if not rows:
         return [], False
     children = sorted({child for child, _ in rows})
@@ -312,7 +328,7 @@ async def _wait_again(tx: Transaction, parents: Sequence[int]) -> tuple[list[int
     returned = await _return(tx, [child for child in stopped if child not in causes])
     if returned:
         await note_retried(tx, returned)
-    return returned, len(rows) == MOST
+    return returned, len(rows) == MAX_CHANGES
 
 
 async def _return(tx: Transaction, children: Sequence[int]) -> list[int]:

@@ -10,11 +10,12 @@ from math import inf
 from typing import Any, Final
 from uuid import UUID
 
-from ...errors import DependencyError, NotFoundError, ValidationError
+from ...errors import NotFoundError, ValidationError
 from ...model.after import After
 from ...model.element import as_id
 from ...model.event_data import EventData
 from ...model.execution import TERMINAL, EventStatus
+from ...rules.dependencies import is_cancelled_for_parent
 from ...rules.limits.limit_set import Limits
 from ...rules.queue_position import About, QueueWorker, Room, Standing
 from ...rules.state_machine import (
@@ -280,7 +281,10 @@ class SqlStore:
                 for event in events
                 if event.execution.after is not None
                 and (
-                    event.execution.is_blocked or isinstance(event.execution.error, DependencyError)
+                    event.execution.is_blocked
+                    or is_cancelled_for_parent(
+                        event.execution.status, type(event.execution.error).__name__
+                    )
                 )
             }
 
