@@ -356,8 +356,8 @@ def a_value_is_any_value(patch: pytest.MonkeyPatch) -> None:
 def a_change_of_a_parent_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, resolving, "_ended")
     async def ended(old: Any, *given: Any) -> Any:
-        parents, is_held = await old(*given)
-        return parents[1:], is_held
+        parents, has_locked_ready = await old(*given)
+        return parents[1:], has_locked_ready
 
 
 @fault("X1")

@@ -19,7 +19,7 @@ from .completion import CompletionService, response_of
 from .event import Event
 from .event_lookup import find_event
 
-__all__ = ("Batch", "find_end")
+__all__ = ("Batch", "find_batch_end")
 
 R = TypeVar("R")
 
@@ -136,7 +136,7 @@ class Batch(Generic[R]):
         return await self._admin.cancel_all(self.event_ids)
 
 
-async def find_end(store: Store, batch: IdLike) -> BatchEnd:
+async def find_batch_end(store: Store, batch: IdLike) -> BatchEnd:
     """Return the end of a batch; see ``Executor.get_batch``."""
     event = await find_event(store, as_id(batch))
     if not isinstance(event, BatchEnd):

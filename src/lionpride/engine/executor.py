@@ -37,7 +37,7 @@ from ..stores.schedule_record import ScheduleRecord
 from ..stores.states import Events, States
 from .admin import Admin
 from .append_options import AppendOptions, Parents, RunOptions
-from .batch import Batch, find_end
+from .batch import Batch, find_batch_end
 from .batch_end import BatchEnd
 from .bound_loop import BoundLoop
 from .completion import CompletionService, Returns, ReturnsPlainly
@@ -441,7 +441,7 @@ class Executor:
             NotFoundError: if no batch of the queue has this id, or it was removed.
             ValidationError: if the argument is not an id.
         """
-        end = await find_end(self._store, batch)
+        end = await find_batch_end(self._store, batch)
         return Batch(end, self._store, self._completion, self._admin)
 
     async def load(self, state: Flow[Any, Any] | Mapping[str, Any]) -> int:

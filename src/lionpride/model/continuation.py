@@ -1,4 +1,4 @@
-"""Continuations: another event goes on where the code of an event has returned."""
+"""Continuations: an event that computes the result of another."""
 
 from __future__ import annotations
 

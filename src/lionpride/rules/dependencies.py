@@ -29,6 +29,7 @@ __all__ = (
     "continuation_cycle",
     "is_cancelled_for_parent",
     "is_met",
+    "keeps_parents",
 )
 
 _S = EventStatus
@@ -85,6 +86,17 @@ def is_cancelled_for_parent(status: EventStatus, error: str | None) -> bool:
         error: The name of the class of its error; None without an error.
     """
     return status is _S.CANCELLED and error == DependencyError.__name__
+
+
+def keeps_parents(is_blocked: bool, status: EventStatus, error: str | None) -> bool:
+    """Return True if a copy of an event has its parents: it waits, or was cancelled for one.
+
+    Args:
+        is_blocked: True if the event waits for its parents.
+        status: Its status.
+        error: The name of the class of its error; None without an error.
+    """
+    return is_blocked or is_cancelled_for_parent(status, error)
 
 
 def cause_on_record(after: After | None, parent: object, numbers: Sequence[int]) -> int:

@@ -1,8 +1,9 @@
 """Dependencies between the events of a store in memory.
 
 A child that waits for its parents is *blocked*: it is PENDING and due at infinity, so it is in no
-queue. ``ended`` says what the ending of a parent means for its children; the store changes them.
-The edges of a child stay until it is removed, since a retry of a parent may block it again.
+queue. ``resolve_children`` says what the ending of a parent means for its children; the store
+changes them. The edges of a child stay until it is removed, since a retry of a parent may block it
+again.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class Dependencies:
 
     # -- endings -----------------------------------------------------------------------------
 
-    def look(self, event: EventData) -> bool | None:
+    def resolve_finished_parents(self, event: EventData) -> bool | None:
         """Resolve those parents of a new child that have finished; see ``Child.resolve``."""
         child = self.by_number[_number(event)]
         answer: bool | None = None
@@ -142,7 +143,7 @@ class Dependencies:
             answer = resolved if answer is None else answer
         return answer
 
-    def ended(self, number: int) -> list[tuple[int, bool]]:
+    def resolve_children(self, number: int) -> list[tuple[int, bool]]:
         """Return the blocked children whose fate the ending of an event decides.
 
         Args:

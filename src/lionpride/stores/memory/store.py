@@ -322,11 +322,16 @@ class MemoryStore:
         for event in children:
             parents = () if event.execution.after is None else event.execution.after.parents
             held = [self.states.find(uid) for uid in parents]
-            numbers = [0 if each is None else _number_of(self._last_of(each)) for each in held]
+            numbers = [
+                0 if each is None else _number_of(self._last_continuation(each)) for each in held
+            ]
             self._dependencies.add(event, numbers)
         cancelled: list[int] = []
         for event in children:
-            number, is_met = event.execution.arrival, self._dependencies.look(event)
+            number, is_met = (
+                event.execution.arrival,
+                self._dependencies.resolve_finished_parents(event),
+            )
             if number is not None and is_met is not None:
                 cancelled += self._decide([(number, is_met)])
         return cancelled + self._resolve(cancelled)
@@ -344,7 +349,7 @@ class MemoryStore:
         event = self._all[next(reversed(numbers))]
         unique = event.execution.unique
         assert unique is not None, "it is noted by its unique value"
-        waits = self._last_of(event).execution.status in (_PENDING, _PROCESSING)
+        waits = self._last_continuation(event).execution.status in (_PENDING, _PROCESSING)
         return event if terms.are_met_by(unique, waits) else None
 
     # -- claim -------------------------------------------------------------------------------
@@ -526,7 +531,7 @@ class MemoryStore:
                 if held.execution.arrival in waiting:
                     raise continuation_cycle(uid)
 
-    def _last_of(self, event: EventData) -> EventData:
+    def _last_continuation(self, event: EventData) -> EventData:
         """Return the event that computes the result of an event: the last continuation."""
         while isinstance(by := event.__dict__.get("_response"), ContinuedBy):
             found = self.states.find(by.id)
@@ -680,9 +685,9 @@ class MemoryStore:
         first = len(ended)
         for number in ended:  # it grows
             if number in self._children:
-                last = self._last_of(self._all[number])
+                last = self._last_continuation(self._all[number])
                 if last is self._all[number]:
-                    ended += self._decide(self._dependencies.ended(number))
+                    ended += self._decide(self._dependencies.resolve_children(number))
                 else:
                     ended += self._follow(number, _number_of(last))
         return ended[first:]
@@ -691,7 +696,7 @@ class MemoryStore:
         """Let the children of an event wait for its continuation; return the cancelled ones."""
         decided = list[tuple[int, bool]]()
         for child in self._dependencies.follow(number, following):
-            is_met = self._dependencies.look(child)
+            is_met = self._dependencies.resolve_finished_parents(child)
             if is_met is not None:
                 decided.append((_number_of(child), is_met))
         return self._decide(decided)

@@ -104,10 +104,10 @@ _PLACES: Final = """
     LEFT JOIN {ready} d ON d.number = e.number AND d.due > 0
     WHERE e.number = ANY($1::bigint[]) AND coalesce(n.place, d.ctid) IS NOT NULL
 """
-_HOLD_READY: Final = f"""
+_LOCK_READY: Final = f"""
 SELECT number FROM {{ready}} WHERE ctid = ANY(ARRAY({_PLACES} ORDER BY e.number)) FOR KEY SHARE
 """
-_HOLD_LEASES: Final = """
+_LOCK_LEASES: Final = """
 SELECT number FROM {lease} WHERE number = ANY($1::bigint[]) ORDER BY number FOR KEY SHARE
 """
 _DELETE_READY: Final = f"""
@@ -236,9 +236,9 @@ class PostgresTransaction:
         found = await queries.statuses(self._db, numbers)
         return {number: Location(*each) for number, each in found.items()}
 
-    async def hold(self, numbers: Sequence[int]) -> tuple[list[int], list[int]]:
-        ready = await self._db.rows(_HOLD_READY, list(numbers))
-        leased = await self._db.rows(_HOLD_LEASES, list(numbers))
+    async def lock_unfinished(self, numbers: Sequence[int]) -> tuple[list[int], list[int]]:
+        ready = await self._db.rows(_LOCK_READY, list(numbers))
+        leased = await self._db.rows(_LOCK_LEASES, list(numbers))
         return [number for (number,) in ready], [number for (number,) in leased]
 
     async def delete_ready(self, numbers: Sequence[int]) -> list[ReadyRow]:

@@ -17,7 +17,7 @@ from .codec import split_rows
 from .dependencies import (
     blocked,
     insert_dependencies,
-    last_of,
+    last_continuation,
     locate_parents,
     parents_outside,
 )
@@ -279,7 +279,7 @@ async def _find_unique(tx: Transaction, request: AppendRequest) -> int | None:
     for number, unique_at in await tx.rows(_NEWEST, tx.queue, request.unique_key):
         found = (await tx.locate([number])).get(number)
         if found is not None and found.status == _COMPLETED:
-            last = await last_of(tx, number)
+            last = await last_continuation(tx, number)
             found = (await tx.locate([last])).get(last)
         if found is not None and request.is_met_by(unique_at, found.status):
             return int(number)

@@ -239,7 +239,7 @@ class Transaction(Protocol):
     async def locate(self, numbers: Sequence[int]) -> dict[int, Location]:
         """Return the location of events of this queue, all at one instant."""
 
-    async def hold(self, numbers: Sequence[int]) -> tuple[list[int], list[int]]:
+    async def lock_unfinished(self, numbers: Sequence[int]) -> tuple[list[int], list[int]]:
         """Lock the events that are ready or leased, in any queue, until the transaction ends.
 
         Returns:

@@ -26,13 +26,13 @@ __all__ = (
     "blocked",
     "check_continuation",
     "check_no_children",
-    "children_of_given",
     "continuations",
     "continue_event",
     "count_met",
     "delete_edges",
+    "given_children_that_wait",
     "insert_dependencies",
-    "last_of",
+    "last_continuation",
     "locate_parents",
     "note_retried",
     "parents_outside",
@@ -65,7 +65,7 @@ _NOTE_RETRIED: Final = """
 INSERT INTO {parent_change} (parent, queue, is_retry)
 SELECT DISTINCT parent, queue, true FROM {dependency} WHERE parent {in_1} RETURNING parent
 """
-_STOPPED_BETWEEN: Final = """
+_CANCELLED_BETWEEN: Final = """
 SELECT d.child, d.parent, d.met FROM {dependency} d JOIN {child} c ON c.number = d.child
 WHERE d.parent {in_1} AND d.child {in_1} AND d.met IS NOT NULL AND c.cancelled_by IS NOT NULL
 ORDER BY d.child, d.parent
@@ -79,7 +79,7 @@ SELECT d.parent, d.child FROM {dependency} d WHERE d.parent {in_1} AND NOT d.chi
     AND NOT EXISTS (SELECT 1 FROM {finished} f WHERE f.number = d.child)
 LIMIT 1
 """
-_STOPPED: Final = """
+_CANCELLED_FOR_PARENT: Final = """
 SELECT number FROM {child} WHERE number {in_1} AND cancelled_by IS NOT NULL LIMIT 1
 """
 _UNMET: Final = """
@@ -249,7 +249,7 @@ async def continuations(tx: Transaction, numbers: Sequence[int]) -> dict[int, in
     return dict(map(tuple, await tx.rows(_CONTINUED, list(numbers)))) if numbers else {}
 
 
-async def last_of(tx: Transaction, number: int) -> int:
+async def last_continuation(tx: Transaction, number: int) -> int:
     """Return the event that computes the result of an event: the last continuation, or itself.
 
     Round trips on PostgreSQL: 1 for each continuation, and 1.
@@ -269,7 +269,7 @@ async def note_retried(tx: Transaction, numbers: Sequence[int]) -> None:
 
     Round trips on PostgreSQL: 3.
     """
-    edges = await tx.rows(_STOPPED_BETWEEN, list(numbers))
+    edges = await tx.rows(_CANCELLED_BETWEEN, list(numbers))
     for child, parent, _ in edges:
         await tx.rows(_RESET_EDGE, child, parent)
     await count_met(tx, (child for child, _, was_met in edges if was_met), by=-1)
@@ -278,7 +278,7 @@ async def note_retried(tx: Transaction, numbers: Sequence[int]) -> None:
         tx.resolve_later()
 
 
-async def children_of_given(tx: Transaction, numbers: Sequence[int]) -> list[int]:
+async def given_children_that_wait(tx: Transaction, numbers: Sequence[int]) -> list[int]:
     """Return those of the events that wait again for others of them, directly or not.
 
     They were cancelled for parents that are all retried, or wait again themselves.
@@ -286,7 +286,7 @@ async def children_of_given(tx: Transaction, numbers: Sequence[int]) -> list[int
     Round trips on PostgreSQL: none for one event, 1 if no event was cancelled for a parent;
     otherwise the length of the longest chain.
     """
-    if len(numbers) < 2 or not await tx.rows(_STOPPED, list(numbers)):
+    if len(numbers) < 2 or not await tx.rows(_CANCELLED_FOR_PARENT, list(numbers)):
         return []
     retried, unmet = set(numbers), dict[int, set[int]]()
     waiting, left = set[int](), sorted(retried)

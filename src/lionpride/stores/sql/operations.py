@@ -12,7 +12,7 @@ from ...rules.state_machine import RETRYABLE, cancelled_while_waiting
 from ..contract import Cancelled, Settled
 from .backend import FinishedRow, Location, ReadyRow, Transaction
 from .codec import cancelled_row, state_after_ending, state_after_expiry
-from .dependencies import check_no_children, children_of_given, delete_edges, note_retried
+from .dependencies import check_no_children, delete_edges, given_children_that_wait, note_retried
 from .rows import PENDING, PROCESSING, SettlementRow, StateColumns
 
 __all__ = (
@@ -161,7 +161,7 @@ async def retry(tx: Transaction, numbers: Sequence[int]) -> dict[int, EndedRow]:
     """
     priorities = await _lock(tx, numbers)
     endings = await _retried(tx)
-    left = _without(numbers, {*endings, *await children_of_given(tx, numbers)})
+    left = _without(numbers, {*endings, *await given_children_that_wait(tx, numbers)})
     rows = await delete_finished(tx, left, _RETRYABLE) if left else []
     if len(rows) < len(left):
         await _refuse_retry(tx, _without(left, {row.number for row in rows}))

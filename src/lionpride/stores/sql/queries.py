@@ -19,7 +19,7 @@ from ...model.costs import REQUEST
 from ...model.execution import EventStatus
 from ...model.progress import Progress
 from ...model.serialization.payload import read_result
-from ...rules.dependencies import is_cancelled_for_parent
+from ...rules.dependencies import keeps_parents
 from ...rules.limits.limit import Limit
 from ...rules.limits.limit_set import Limits
 from ...rules.queue_position import Blockers, QueueWorker, Room, Standing, limits_at_work, room_of
@@ -307,7 +307,9 @@ async def records_of(db: Snapshot, numbers: Sequence[int]) -> list[Record]:
     """Return the records of events in the order of their numbers given, with live progress."""
     found = await db.find(numbers) if numbers else {}
     made = [record_of(found[number]) for number in numbers if number in found]
-    await _add_parents(db, [one for one in made if one.is_blocked or is_stopped(one)])
+    await _add_parents(
+        db, [one for one in made if keeps_parents(one.is_blocked, one.status, error_name(one))]
+    )
     running = [one.number for one in made if one.status is EventStatus.PROCESSING]
     if not running:
         return made
@@ -316,10 +318,11 @@ async def records_of(db: Snapshot, numbers: Sequence[int]) -> list[Record]:
     return [_with_progress(one, progress.get((one.number, one.attempt))) for one in made]
 
 
-def is_stopped(record: Record) -> bool:
-    """Return True if an event was cancelled for a parent."""
+def error_name(record: Record) -> str | None:
+    """Return the name of the class of an event's error; None without an error."""
     error = record.payload.get("execution", {}).get("error") or {}
-    return is_cancelled_for_parent(record.status, error.get("error"))
+    name: str | None = error.get("error")
+    return name
 
 
 async def _add_parents(db: Snapshot, children: Sequence[Record]) -> None:

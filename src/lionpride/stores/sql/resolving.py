@@ -51,17 +51,17 @@ class Resolved(NamedTuple):
         released: Children that may start, each with its earliest start; 0.0 for at once.
         cancelled: Children that are CANCELLED.
         waiting: Children that were CANCELLED and wait again.
-        is_held: True if it locked a ready event, which a claim may have passed over.
+        has_locked_ready: True if it locked a ready event, which a claim may have passed over.
         left: True if there is more to resolve.
-        others: The names of other queues whose children are to be resolved.
+        other_queues: The names of other queues whose children are to be resolved.
     """
 
     released: Sequence[tuple[int, float]] = ()
     cancelled: Sequence[int] = ()
     waiting: Sequence[int] = ()
-    is_held: bool = False
+    has_locked_ready: bool = False
     left: bool = False
-    others: Sequence[str] = ()
+    other_queues: Sequence[str] = ()
 
 
 class _Parent(NamedTuple):
@@ -169,7 +169,7 @@ async def resolve(tx: Transaction) -> Resolved:
     result = await _resolve_changes(tx)
     if not result.left:
         names = await tx.rows(_OTHER_QUEUES, tx.queue)
-        result = result._replace(others=[name for (name,) in names])
+        result = result._replace(other_queues=[name for (name,) in names])
     return _with_earlier(tx, result)
 
 
@@ -185,7 +185,7 @@ async def _resolve_changes(tx: Transaction) -> Resolved:
     waiting, is_cut = await _wait_again(tx, retried) if retried else ([], False)
     if is_cut:  # the parent may have finished again: no child is resolved before all wait
         return Resolved(waiting=waiting, left=True)
-    ended, is_held = await _ended(tx, parents, present)
+    ended, has_locked_ready = await _ended(tx, parents, present)
     ended, freed, is_followed = await _follow(tx, ended)
     released, cancelled, is_more = await _resolve_edges(tx, ended)
     if is_more:
@@ -195,7 +195,7 @@ async def _resolve_changes(tx: Transaction) -> Resolved:
         await tx.rows(_DELETE_CHANGES, numbers)
     is_left = is_more or is_followed or len(changes) == MAX_CHANGES
     left = is_left or bool(waiting) or bool(cancelled)
-    return Resolved([*freed, *released], cancelled, waiting, is_held, left)
+    return Resolved([*freed, *released], cancelled, waiting, has_locked_ready, left)
 
 
 def _with_earlier(tx: Transaction, result: Resolved) -> Resolved:
@@ -217,18 +217,18 @@ async def _ended(
     The others do not finish before the end of this transaction.
     """
     found: dict[int, _Parent | None] = {}
-    is_held = False
+    has_locked_ready = False
     for left in looks(sorted(present), found):
         for number, following, uid, kind, status, result in await tx.rows(_ENDED, left):
             error = (json.loads(result).get("error") if result else None) or {}
             ending = EventStatus(status), error.get("error"), error.get("message")
             found[number] = _Parent(number, as_uuid(uid), kind, *ending, following)
         if others := [number for number in left if number not in found]:
-            ready, leased = await tx.hold(others)
-            is_held = is_held or bool(ready)
+            ready, leased = await tx.lock_unfinished(others)
+            has_locked_ready = has_locked_ready or bool(ready)
             found |= dict.fromkeys([*ready, *leased])
     removed = [_Parent(number) for number in set(parents).difference(present)]
-    return [one for one in found.values() if one is not None] + removed, is_held
+    return [one for one in found.values() if one is not None] + removed, has_locked_ready
 
 
 async def _follow(
@@ -321,17 +321,17 @@ async def _wait_again(tx: Transaction, parents: Sequence[int]) -> tuple[list[int
     await tx.rows(_RESET, list(parents), children)
     await count_met(tx, (child for child, was_met in edges if was_met), by=-1)
     # The parent for which a child was cancelled may have been removed since.
-    stopped = sorted({child for child, cause in rows if cause is not None})
-    causes = dict(map(tuple, await tx.rows(_OTHER_CAUSES, stopped))) if stopped else {}
+    was_cancelled = sorted({child for child, cause in rows if cause is not None})
+    causes = dict(map(tuple, await tx.rows(_OTHER_CAUSES, was_cancelled))) if was_cancelled else {}
     for child, cause in sorted(causes.items()):
         await tx.rows(_NOTE_CAUSE, [child], cause)
-    returned = await _return(tx, [child for child in stopped if child not in causes])
+    returned = await _requeue_blocked(tx, [child for child in was_cancelled if child not in causes])
     if returned:
         await note_retried(tx, returned)
     return returned, len(rows) == MAX_CHANGES
 
 
-async def _return(tx: Transaction, children: Sequence[int]) -> list[int]:
+async def _requeue_blocked(tx: Transaction, children: Sequence[int]) -> list[int]:
     """Return cancelled children to the queue, blocked."""
     if not children:
         return []

@@ -15,7 +15,7 @@ from ...model.after import After
 from ...model.element import as_id
 from ...model.event_data import EventData
 from ...model.execution import TERMINAL, EventStatus
-from ...rules.dependencies import is_cancelled_for_parent
+from ...rules.dependencies import keeps_parents
 from ...rules.limits.limit_set import Limits
 from ...rules.queue_position import About, QueueWorker, Room, Standing
 from ...rules.state_machine import (
@@ -277,15 +277,10 @@ class SqlStore:
             self._check_sizes(rows)
             foreign = [event.id.bytes for event in events if event.execution.arrival is not None]
             after = {
-                event.id.bytes: event.execution.after
+                event.id.bytes: state.after
                 for event in events
-                if event.execution.after is not None
-                and (
-                    event.execution.is_blocked
-                    or is_cancelled_for_parent(
-                        event.execution.status, type(event.execution.error).__name__
-                    )
-                )
+                if (state := event.execution).after is not None
+                and keeps_parents(state.is_blocked, state.status, type(state.error).__name__)
             }
 
             async def loaded(result: Appended) -> None:
@@ -688,11 +683,11 @@ class SqlStore:
                 self._listeners.notify_expired(event, EventStatus.PENDING)
         if changed or resolved.released:
             self._backend.notify(READY + (ENDED if resolved.cancelled else ""))
-        if changed or resolved.released or resolved.is_held:
+        if changed or resolved.released or resolved.has_locked_ready:
             self._listeners.notify_ready()
         if resolved.cancelled:
             self._listeners.notify_capacity()
-        self._backend.notify_queues(resolved.others)
+        self._backend.notify_queues(resolved.other_queues)
         return resolved
 
     def _events_of(self, numbers: Iterable[int]) -> dict[int, EventData]:
@@ -1101,7 +1096,7 @@ def _recorded_parents(records: Iterable[Record]) -> dict[bytes, After]:
         each.id.bytes: After.from_dict(parents)
         for each in records
         if (parents := each.payload.get("execution", {}).get("after"))
-        and (parents.get("blocked") or queries.is_stopped(each))
+        and keeps_parents(parents.get("blocked", False), each.status, queries.error_name(each))
     }
 
 

@@ -114,7 +114,7 @@ class SqliteTransaction:
     def resolve_later(self) -> None:
         """Do nothing: each commit looks for changes of parents."""
 
-    async def hold(self, numbers: Sequence[int]) -> tuple[list[int], list[int]]:
+    async def lock_unfinished(self, numbers: Sequence[int]) -> tuple[list[int], list[int]]:
         found = self._rows.locate(numbers)  # the write lock excludes all other transactions
         ready = [number for number, place in found.items() if place.status == PENDING]
         return ready, [number for number, place in found.items() if place.status == PROCESSING]
