@@ -351,6 +351,23 @@ def test_the_end_of_the_loop_itself_loses_nothing(caplog: pytest.LogCaptureFixtu
     assert not caplog.records
 
 
+def test_the_code_of_a_run_can_be_destroyed_after_its_loop_was_closed() -> None:
+    executor = desk()
+
+    async def begin() -> asyncio.Task[None]:
+        await executor.start()
+        task = asyncio.create_task(worker(executor).execute())
+        await asyncio.sleep(0.01)
+        return task
+
+    loop = asyncio.new_event_loop()
+    task = loop.run_until_complete(begin())
+    loop.close()
+    code = task.get_coro()
+    assert code is not None
+    code.close()  # as the garbage collector does
+
+
 def test_an_executor_can_be_used_in_one_loop_after_another() -> None:
     executor = desk(asks=True, denial_backoff=50.0, queue_capacity=1, capacity_refresh_time=60.0)
 

@@ -288,7 +288,7 @@ class Processor:
         try:
             await dispatcher.run()
         finally:
-            if timer is not None:
+            if timer is not None and timer.get_loop().is_running():  # else the loop was closed
                 timer.cancel()
                 await asyncio.wait([timer])
 
