@@ -98,7 +98,7 @@ class World(Beside):
             parents += [other.id for other in jobs[:place] if rng.random() < 0.5]
             if rng.random() < 0.03:
                 parents.append(UUID(int=rng.getrandbits(128), version=4))
-            parents = [uid for uid in parents if uid != job.id]  # few random bits repeat an id
+            parents = [uid for uid in dict.fromkeys(parents) if uid != job.id]  # bits repeat an id
             if parents:
                 rng.shuffle(parents)
                 after[job.id] = After(tuple(parents), cast("When", rng.choice(CONDITIONS)))
