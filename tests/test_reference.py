@@ -131,7 +131,7 @@ async def written_metrics(folder: Path) -> dict[str, tuple[str, set[str]]]:
     async with executor:
         await executor.append_many([count(0), count(1)])
         await executor.join()
-        text = await prometheus.text()
+        text = (await prometheus.answer())[0].decode()
     prometheus.close()
     return {one.name: (one.type, labels_of(one)) for one in text_string_to_metric_families(text)}
 

@@ -33,7 +33,7 @@ class JobExecutor(Executor):
 
 async def read(prometheus: Prometheus) -> dict[str, Metric]:
     """Return the families that the parser finds, by name."""
-    text = await prometheus.text()
+    text = (await prometheus.answer())[0].decode()
     assert text.endswith("\n")
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert all(family.documentation for family in families.values())
@@ -191,7 +191,7 @@ async def test_keys_are_left_out_on_request_even_if_a_limit_is_named_like_a_key(
         await executor.append(Costly(do=hold))
         await hold.has(1)
         for keys in (True, False):
-            text = await prometheus.text(keys=keys)
+            text = (await prometheus.answer(keys=keys))[0].decode()
             found = {each.name: each for each in text_string_to_metric_families(text)}
             shares = {"day · tenant": (1, 3)} if keys else {}
             for name, at in (("lionpride_limit_used", 0), ("lionpride_limit_amount", 1)):
@@ -246,7 +246,7 @@ async def test_metrics_contain_the_number_of_schedules_and_how_late_they_are(
     assert values(found["lionpride_schedules"], "state") == expected
     (late,) = values(found["lionpride_schedule_overdue_seconds"], "queue").values()
     assert 100 <= late < 110
-    assert "daily" not in await prometheus.text()
+    assert b"daily" not in (await prometheus.answer())[0]
     prometheus.close()
     await monitor.close()
     await store.close()

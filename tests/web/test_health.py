@@ -74,3 +74,28 @@ async def test_metrics_are_served_for_prometheus(tmp_path: Path) -> None:
             assert "lionpride_events" in families
             assert ("lionpride_attempt_seconds" in families) is (source is executor)
     await executor.store.close()
+
+
+async def test_metrics_count_what_ran_before_the_first_request() -> None:
+    executor = JobExecutor()
+    page = web.app(executor)
+    async with executor:
+        await executor.append(Job())
+        await executor.join()
+        async with client(page) as http:
+            found = text_string_to_metric_families((await http.get("/metrics")).text)
+        (settled,) = [each for each in found if each.name == "lionpride_settled"]
+        assert [sample.value for sample in settled.samples] == [1]
+    await page.aclose()
+    assert not executor.observers.level
+
+
+async def test_metrics_are_openmetrics_if_the_request_accepts_them() -> None:
+    executor = JobExecutor()
+    page = web.app(executor)
+    async with client(page) as http:
+        accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
+        answer = await http.get("/metrics", headers=accept)
+        assert answer.headers["content-type"].startswith("application/openmetrics-text")
+        assert answer.text.endswith("# EOF\n")
+    await page.aclose()

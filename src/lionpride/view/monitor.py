@@ -46,14 +46,14 @@ class Monitor:
     """Queries over all queues.
 
     Args:
-        source: An executor; a store; or the URL of a store with several queues. Executors and
-            stores of the caller stay open at ``close``.
+        source: An executor; a store; several stores of different queues; or the URL of a store
+            with several queues. Executors and stores of the caller stay open at ``close``.
 
     Raises:
-        ConfigurationError: if it is none of the three, or a URL that cannot be opened.
+        ConfigurationError: if it is none of these, or a URL that cannot be opened.
     """
 
-    def __init__(self, source: Executor | Store | str) -> None:
+    def __init__(self, source: Executor | Store | Sequence[Store] | str) -> None:
         self.executor = source if isinstance(source, Executor) else None
         self.name = ""
         self._url: str | None = None
@@ -62,7 +62,11 @@ class Monitor:
         if isinstance(source, str):
             self._url, self.name = _url_of(source)
             return
-        store = source.store if isinstance(source, Executor) else source
+        if isinstance(source, (list, tuple)):
+            self._stores = {store.queue: store for store in source}
+            self.name = ", ".join(self._stores)
+            return
+        store: Any = source.store if isinstance(source, Executor) else source
         if not hasattr(store, "queue") or not hasattr(store, "states"):
             raise ConfigurationError(
                 f"give an Executor, a Store, or the URL of one, not {source!r}"

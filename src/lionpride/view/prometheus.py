@@ -1,17 +1,23 @@
-"""Metrics in the text format of Prometheus, for ``/metrics``.
-
-https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
-"""
+"""Metrics of stores and executors, as families of prometheus-client, for ``/metrics``."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from heapq import heapify, heapreplace
+from itertools import accumulate
 from time import monotonic
 from typing import Final, TypeAlias
+
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 
 from ..core import EventStatus
 from ..errors import NotFoundError, ValidationError
@@ -22,9 +28,17 @@ from .monitor import Monitor
 from .records import created_of
 from .schedules import STATES, ShownSchedule
 
-__all__ = ["CONTENT_TYPE", "Prometheus", "oldest_waiting"]
+__all__ = [
+    "Exposition",
+    "Prometheus",
+    "expose",
+    "families_of_executors",
+    "families_of_stores",
+    "oldest_waiting",
+]
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+Exposition: TypeAlias = tuple[bytes, str]
+"""The body of an answer to a scrape, and its content type."""
 
 _PAGE_SIZE: Final = 100
 """Records per page in the search for the event that has waited longest."""
@@ -38,12 +52,11 @@ _MAX_CHILDREN: Final = 20
 _CACHE_SECONDS: Final = 1.0
 """Seconds for which the public answer is cached."""
 
-Labels: TypeAlias = Mapping[str, str]
-Samples: TypeAlias = Sequence[tuple[Labels, float]]
+_Samples: TypeAlias = Iterable[tuple[Sequence[str], float]]
 
 
 class Prometheus:
-    """Metrics of a store, and of an executor if there is one.
+    """Metrics of the page: those of its stores, and of its executor if there is one.
 
     The metrics of a store are read at each request. Those of an executor are counted from the
     creation of this object on.
@@ -55,31 +68,33 @@ class Prometheus:
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
         self._lock = asyncio.Lock()
-        self._public: str | None = None
+        self._public: list[Metric] | None = None
         self._cached_at = 0.0
         executor = monitor.executor
-        self._metrics = None if executor is None else ExecutorMetrics(executor)
+        self._metrics: dict[str, ExecutorMetrics] = {}
+        if executor is not None:
+            self._metrics[executor.store.queue] = ExecutorMetrics(executor)
 
     def close(self) -> None:
         """End the counting."""
-        if self._metrics is not None:
-            self._metrics.close()
+        for each in self._metrics.values():
+            each.close()
 
-    async def text(self, *, keys: bool = True) -> str:
+    async def answer(self, accept: str = "", *, keys: bool = True) -> Exposition:
         """Return all metrics.
 
         Args:
+            accept: The header Accept of the request.
             keys: True to include a sample for each key of a limit. Keys are texts of the
                 application, such as the names of its customers.
 
         Raises:
             StoreError: if the store cannot be read.
         """
-        parts = [each async for each in self._parts(keys)]
-        return "".join(f"{line}\n" for part in parts for line in part)
+        return expose(await self._families(keys), accept)
 
-    async def public_text(self) -> str:
-        """Return the text without keys. It is cached for a second, so many requests cost one.
+    async def public_answer(self, accept: str = "") -> Exposition:
+        """Return the metrics without keys. They are cached for a second: many requests cost one.
 
         Raises:
             StoreError: if the store cannot be read.
@@ -87,51 +102,93 @@ class Prometheus:
         async with self._lock:
             now = monotonic()
             if self._public is None or now - self._cached_at > _CACHE_SECONDS:
-                self._public, self._cached_at = await self.text(keys=False), now
-            return self._public
+                self._public, self._cached_at = await self._families(keys=False), now
+            return expose(self._public, accept)
 
-    async def _parts(self, keys: bool) -> AsyncIterator[list[str]]:
-        monitor = self._monitor
-        counts = await monitor.counts()
-        yield _gauge(
+    async def _families(self, keys: bool) -> list[Metric]:
+        families = await families_of_stores(self._monitor, keys=keys)
+        if self._metrics:
+            families += families_of_executors(self._metrics)
+        return families
+
+
+def expose(families: Sequence[Metric], accept: str = "") -> Exposition:
+    """Return families in the format that a scrape asks for: the text format, or OpenMetrics.
+
+    Args:
+        families: The families, each name once.
+        accept: The header Accept of the request.
+    """
+    encode, content_type = choose_encoder(accept)
+    return encode(_Collected(families)), content_type
+
+
+class _Collected:
+    """A collector over families that exist already."""
+
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Sequence[Metric]:
+        return self._families
+
+
+# -- stores ----------------------------------------------------------------------------------
+
+
+async def families_of_stores(monitor: Monitor, *, keys: bool) -> list[Metric]:
+    """Read the gauges of all queues.
+
+    Args:
+        monitor: The stores.
+        keys: True to include a sample for each key of a limit.
+
+    Raises:
+        StoreError: if a store cannot be read.
+    """
+    counts = await monitor.counts()
+    alive = Counter(each.queue for each in await monitor.workers() if each.alive)
+    families: list[Metric] = [
+        _gauge(
             "events",
             "Events in the store, by status.",
+            ("queue", "status"),
             [
-                ({"queue": queue, "status": status.value}, each[status])
+                ((queue, status.value), each[status])
                 for queue, each in counts.items()
                 for status in EventStatus
             ],
-        )
-        ages = [({"queue": each}, await oldest_waiting(monitor.store(each))) for each in counts]
-        yield _gauge(
+        ),
+        _gauge(
             "oldest_waiting_seconds",
             "How long the oldest due event has waited; 0 if none is due.",
-            ages,
-        )
-        alive = [each.queue for each in await monitor.workers() if each.alive]
-        yield _gauge(
+            ("queue",),
+            [((each,), await oldest_waiting(monitor.store(each))) for each in counts],
+        ),
+        _gauge(
             "workers",
             "Workers whose last heartbeat is recent.",
-            [({"queue": queue}, alive.count(queue)) for queue in counts],
-        )
-        with suppress(ValidationError):  # a schedule of a later release
-            schedules = await monitor.schedules()
-            times = {queue: monitor.store(queue).time() for queue in counts}
-            for part in _of_schedules(schedules, times):
-                yield part
-        usage = [one for one in await monitor.limit_usage() if keys or one.key is None]
-        taken = [({"limit": each.name}, each.used) for each in usage]
-        yield _gauge("limit_used", "Amount of each limit that is used now.", taken)
-        amounts = [({"limit": one.name}, one.amount) for one in usage if one.amount is not None]
-        yield _gauge("limit_amount", "Amount of each limit.", amounts)
-        if self._metrics is not None and monitor.executor is not None:
-            for part in _of_executor(self._metrics, monitor.executor.store.queue):
-                yield part
+            ("queue",),
+            [((queue,), alive[queue]) for queue in counts],
+        ),
+    ]
+    with suppress(ValidationError):  # a schedule of a later release
+        schedules = await monitor.schedules()
+        times = {queue: monitor.store(queue).time() for queue in counts}
+        families += _of_schedules(schedules, times)
+    usage = [one for one in await monitor.limit_usage() if keys or one.key is None]
+    taken = [((each.name,), each.used) for each in usage]
+    families.append(
+        _gauge("limit_used", "Amount of each limit that is used now.", ("limit",), taken)
+    )
+    amounts = [((one.name,), one.amount) for one in usage if one.amount is not None]
+    families.append(_gauge("limit_amount", "Amount of each limit.", ("limit",), amounts))
+    return families
 
 
 def _of_schedules(
     schedules: Sequence[ShownSchedule], times: Mapping[str, float]
-) -> Iterator[list[str]]:
+) -> Iterator[Metric]:
     """Yield the metrics of schedules, without their names.
 
     Args:
@@ -142,11 +199,8 @@ def _of_schedules(
     yield _gauge(
         "schedules",
         "Schedules, by state.",
-        [
-            ({"queue": queue, "state": state}, states[queue, state])
-            for queue in times
-            for state in STATES
-        ],
+        ("queue", "state"),
+        [((queue, state), states[queue, state]) for queue in times for state in STATES],
     )
     overdue = dict.fromkeys(times, 0.0)
     for each in schedules:
@@ -156,33 +210,68 @@ def _of_schedules(
     yield _gauge(
         "schedule_overdue_seconds",
         "How long the earliest instant of a schedule has passed without an event; 0 if none has.",
-        [({"queue": queue}, late) for queue, late in overdue.items()],
+        ("queue",),
+        [((queue,), late) for queue, late in overdue.items()],
     )
 
 
-def _of_executor(metrics: ExecutorMetrics, queue: str) -> Iterator[list[str]]:
-    """Yield the metrics of an executor, counted since the first request."""
-    settled = [
-        ({"queue": queue, "class": kind, "status": status.value}, count)
-        for (kind, status), count in sorted(metrics.settled().items())
+# -- executors -------------------------------------------------------------------------------
+
+
+def families_of_executors(metrics: Mapping[str, ExecutorMetrics]) -> list[Metric]:
+    """Return the counters and histograms of the executors of this process.
+
+    Args:
+        metrics: The counts of each executor, by the name of its queue.
+    """
+    each = metrics.items()
+    return [
+        _counter(
+            "settled",
+            "Events that finished in this process, by class and status.",
+            ("queue", "class", "status"),
+            [
+                ((queue, kind, status.value), count)
+                for queue, one in each
+                for (kind, status), count in sorted(one.settled().items())
+            ],
+        ),
+        _counter(
+            "returned",
+            "Events that became pending again in this process, by reason.",
+            ("queue", "reason"),
+            [
+                ((queue, reason), count)
+                for queue, one in each
+                for reason, count in sorted(one.returned.items())
+            ],
+        ),
+        _counter(
+            "leases_lost",
+            "Outcomes that were refused, since another worker had claimed the event.",
+            ("queue",),
+            [((queue,), one.lost) for queue, one in each],
+        ),
+        _counter(
+            "observer_failures",
+            "Exceptions that observers have raised.",
+            ("queue",),
+            [((queue,), one.failures) for queue, one in each],
+        ),
+        _histogram(
+            "queue_wait_seconds",
+            "How long events waited after they could have started.",
+            {queue: one.waits for queue, one in each},
+        ),
+        _histogram(
+            "attempt_seconds",
+            "Duration of attempts.",
+            {queue: one.durations for queue, one in each},
+        ),
     ]
-    yield _counter("settled", "Events that finished in this process, by class and status.", settled)
-    returned = [
-        ({"queue": queue, "reason": reason}, count)
-        for reason, count in sorted(metrics.returned.items())
-    ]
-    yield _counter(
-        "returned", "Events that became pending again in this process, by reason.", returned
-    )
-    own = {"queue": queue}
-    lost = "Outcomes that were refused, since another worker had claimed the event."
-    yield _counter("leases_lost", lost, [(own, metrics.lost)])
-    yield _counter(
-        "observer_failures", "Exceptions that observers have raised.", [(own, metrics.failures)]
-    )
-    waited = "How long events waited after they could have started."
-    yield _histogram("queue_wait_seconds", waited, own, metrics.waits)
-    yield _histogram("attempt_seconds", "Duration of attempts.", own, metrics.durations)
+
+
+# -- the age of the oldest event -------------------------------------------------------------
 
 
 async def oldest_waiting(store: Store) -> float:
@@ -226,42 +315,27 @@ async def _earliest(store: Store, waits: list[tuple[float, int, Record]]) -> flo
     return waits[0][0]
 
 
-# -- the format ------------------------------------------------------------------------------
+# -- families --------------------------------------------------------------------------------
 
 
-def _gauge(name: str, help_text: str, samples: Samples) -> list[str]:
-    return _family(name, "gauge", help_text, [("", labels, value) for labels, value in samples])
+def _gauge(name: str, help_text: str, labels: Sequence[str], samples: _Samples) -> Metric:
+    family = GaugeMetricFamily(f"lionpride_{name}", help_text, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family
 
 
-def _counter(name: str, help_text: str, samples: Samples) -> list[str]:
-    name = f"{name}_total"
-    return _family(name, "counter", help_text, [("", labels, value) for labels, value in samples])
+def _counter(name: str, help_text: str, labels: Sequence[str], samples: _Samples) -> Metric:
+    family = CounterMetricFamily(f"lionpride_{name}", help_text, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family
 
 
-def _histogram(name: str, help_text: str, labels: Labels, histogram: Histogram) -> list[str]:
-    samples, count = list[tuple[str, Labels, float]](), 0
-    for bound, number in zip((*histogram.bounds, None), histogram.counts, strict=True):
-        count += number
-        upper = "+Inf" if bound is None else _number(bound)
-        samples.append(("_bucket", {**labels, "le": upper}, count))
-    samples += [("_sum", labels, histogram.sum), ("_count", labels, count)]
-    return _family(name, "histogram", help_text, samples)
-
-
-def _family(
-    name: str, kind: str, help_text: str, samples: list[tuple[str, Labels, float]]
-) -> list[str]:
-    name = f"lionpride_{name}"
-    lines = [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
-    for suffix, labels, value in samples:
-        inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
-        lines.append(f"{name}{suffix}{{{inside}}} {_number(value)}")
-    return lines
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
-
-
-def _number(value: float) -> str:
-    return repr(float(value)) if value != int(value) else str(int(value))
+def _histogram(name: str, help_text: str, by_queue: Mapping[str, Histogram]) -> Metric:
+    family = HistogramMetricFamily(f"lionpride_{name}", help_text, labels=("queue",))
+    for queue, histogram in by_queue.items():
+        bounds = [*(str(float(bound)) for bound in histogram.bounds), "+Inf"]
+        buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+        family.add_metric((queue,), buckets, histogram.sum)
+    return family

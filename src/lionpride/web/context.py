@@ -33,6 +33,9 @@ class PageContext:
         source: See ``app``.
         name: See ``app``.
         access: The access rules.
+
+    Attributes:
+        prometheus: Its metrics; those of an executor are counted from now on.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class PageContext:
         self.access = access
         self.closing = asyncio.Event()
         self._history: History | None = None
-        self._prometheus: Prometheus | None = None
+        self.prometheus = Prometheus(self.monitor)
         self._active_at: float | None = None
 
     def idle_for(self, waiting: int, now: float) -> float:
@@ -73,13 +76,6 @@ class PageContext:
         return self._history
 
     @property
-    def prometheus(self) -> Prometheus:
-        """Its metrics; those of an executor are counted since the first request."""
-        if self._prometheus is None:
-            self._prometheus = Prometheus(self.monitor)
-        return self._prometheus
-
-    @property
     def executor(self) -> Executor | None:
         """The executor, if the page has one."""
         return self.monitor.executor
@@ -104,8 +100,7 @@ class PageContext:
         self.closing.set()
         if self._history is not None:
             await self._history.close()
-        if self._prometheus is not None:
-            self._prometheus.close()
+        self.prometheus.close()
         await self.monitor.close()
 
 

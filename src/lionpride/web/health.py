@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from ..core import EventStatus
 from ..errors import LionprideError
-from ..view.prometheus import CONTENT_TYPE, oldest_waiting
+from ..view.prometheus import oldest_waiting
 from .access import LOOK
 from .context import PageContext, context_of
 from .render import plain
@@ -49,16 +49,17 @@ async def _is_any_due(context: PageContext, queues: Iterable[str]) -> bool:
 
 
 async def metrics(request: Request) -> Response:
-    """Return the metrics in the text format of Prometheus; 503 if the store does not answer."""
+    """Return the metrics for Prometheus; 503 if the store does not answer."""
     context = context_of(request)
     try:
         async with asyncio.timeout(STORE_TIMEOUT):
             prometheus = context.prometheus
             may_look = await context.access.may(request, LOOK)
-            text = await (prometheus.text() if may_look else prometheus.public_text())
+            answer = prometheus.answer if may_look else prometheus.public_answer
+            body, content_type = await answer(request.headers.get("accept", ""))
     except (LionprideError, OSError, TimeoutError) as error:
         return await _unavailable(request, error)
-    return Response(text, media_type=CONTENT_TYPE)
+    return Response(body, headers={"Content-Type": content_type})
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
