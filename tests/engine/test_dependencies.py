@@ -90,6 +90,22 @@ async def test_a_parent_is_given_as_an_event_or_an_id(
     assert [each.record.id async for each in executor.children(given(page))] == [book.id]
 
 
+@pytest.mark.parametrize("pairs", [2, 20])
+async def test_parents_and_children_in_turn_keep_the_order_of_the_append(
+    store: Store, pairs: int
+) -> None:
+    pages, books = fetches(pairs), [Merge() for _ in range(pairs)]
+    events = [event for pair in zip(pages, books, strict=True) for event in pair]
+    executor = crawl(store)
+    after = dict(zip(books, pages, strict=True))
+    assert await executor.append_many(events, [1.0] * len(events), after=after) == events
+    numbers = [event.execution.arrival or 0 for event in events]
+    assert numbers == sorted(set(numbers))
+    async with executor:
+        for number, book in enumerate(books):
+            assert await executor.result(book) == f"<{number}>"
+
+
 async def test_children_of_a_batch_are_given_by_id_as_well(store: Store) -> None:
     pages, book, alarm = fetches(2), Merge(), Alarm()
     executor = crawl(store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from ...model.execution import EventStatus
 from ..append_checks import check_room
 from ..terms import Terms
 from .backend import FinishedRow, ReadyRow
-from .codec import split_rows
+from .codec import full_row, split_rows
 from .dependencies import (
     blocked,
     insert_dependencies,
@@ -44,6 +45,9 @@ _COMPLETED: Final = EventStatus.COMPLETED.value
 
 PIECE: Final = 2_000
 """Maximum number of events that one statement appends."""
+
+_MAX_RUNS: Final = 8
+"""Maximum number of runs of equal rows that an append inserts separately."""
 
 _NEWEST: Final = """
 SELECT number, unique_at FROM {event} WHERE queue = $1 AND unique_key = $2
@@ -80,7 +84,7 @@ class AppendRequest:
     """Events to append, all or none; some of them may be known.
 
     Attributes:
-        rows: The columns of the events, all in one shape.
+        rows: The columns of the events.
         foreign: The ids of the events that belong to another store.
         room: The queue limit.
         exist_ok: True to leave events with a known id unchanged.
@@ -248,16 +252,32 @@ async def append(
     after = {uid: one for uid, one in request.after.items() if uid in new}
     parents = await locate_parents(tx, parents_outside(after.values(), new)) if after else {}
     rows_to_insert = [blocked(row) if uid in after else row for uid, row in new.items()]
-    inserted: list[int] = []
-    for rows in split_rows(rows_to_insert, _payload, piece):
-        inserted += await tx.insert_events(rows)
-        await pause()
+    inserted = await _insert(tx, rows_to_insert, piece, pause)
     if after:
         await insert_dependencies(tx, new, after, parents | dict(zip(new, inserted, strict=True)))
     if len(inserted) == len(request.rows):
         return Appended(inserted)
     numbers |= zip(new, inserted, strict=True)
     return Appended([numbers[uid] for uid in request.ids], known_numbers)
+
+
+async def _insert(
+    tx: Transaction, rows: Sequence[AppendRow], piece: int, pause: Callable[[], Awaitable[None]]
+) -> list[int]:
+    """Insert rows in order, those of one shape that follow each other together.
+
+    A statement costs more than the columns that a short row saves. So if shapes change often, all
+    rows are inserted in the long shape.
+    """
+    runs = [list(run) for _, run in groupby(rows, key=lambda row: isinstance(row, EventRow))]
+    if len(runs) > _MAX_RUNS:
+        runs = [[full_row(row) for row in rows]]
+    numbers: list[int] = []
+    for run in runs:
+        for some in split_rows(run, _payload, piece):
+            numbers += await tx.insert_events(some)
+            await pause()
+    return numbers
 
 
 async def insert_states(tx: Transaction, numbers: Sequence[int], rows: Sequence[EventRow]) -> None:

@@ -16,6 +16,7 @@ from ...errors import NotFoundError, OperationError
 from ...model.after import After
 from ...model.execution import EventStatus
 from ...rules.dependencies import cause_on_record, continuation_cycle, is_cancelled_for_parent
+from .codec import full_row
 from .queries import as_uuid
 from .rows import IS_BLOCKED, PENDING, PROCESSING, AppendRow, EventRow
 
@@ -158,8 +159,7 @@ async def insert_dependencies(
     edges, children = list[tuple[Any, ...]](), list[tuple[Any, ...]]()
     finished = set[int]()  # or may have finished
     for child, one in after.items():
-        row, number = new[child], numbers[child]
-        assert isinstance(row, EventRow), "an append with parents has whole rows"
+        row, number = full_row(new[child]), numbers[child]
         for place, uid in enumerate(one.parents):
             parent = numbers[uid.bytes]
             edges.append((parent, number, place, one.when))
@@ -326,7 +326,7 @@ async def delete_edges(tx: Transaction, numbers: Sequence[int]) -> None:
 
 def blocked(row: AppendRow) -> EventRow:
     """Return the row of a child: if it is pending, it is not due before it is released."""
-    assert isinstance(row, EventRow), "an append with parents has whole rows"
+    row = full_row(row)
     return row._replace(due=inf) if row.status == PENDING else row
 
 

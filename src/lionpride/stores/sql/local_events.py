@@ -156,8 +156,16 @@ class LocalEvents:
         if entries and answers.left:
             self._listeners.notify_ready()
 
-    def entered_all(self, entries: Sequence[Entry], numbers: Sequence[int]) -> None:
+    def entered_all(
+        self,
+        entries: Sequence[Entry],
+        numbers: Sequence[int],
+        after: Mapping[UUID, After] = NO_PARENTS,
+    ) -> None:
         """Note that all events of an append were new and are stored."""
+        if after:
+            for event, _ in entries:
+                _note_parents(event, after)
         self._enter(entries, numbers)
         self._listeners.notify_ready()
 
@@ -184,9 +192,7 @@ class LocalEvents:
             if mine is None and number not in known:
                 if terms is not None:
                     terms.write(event.execution)
-                if after and event.id in after:
-                    state = event.execution
-                    state.after, state.due = after[event.id]._replace(due=state.due), inf
+                _note_parents(event, after)
                 self._enter([(event, priority)], [number])
                 mine = event
             held.append(self.find(number) if mine is None else mine)
@@ -539,3 +545,10 @@ class LocalEvents:
         self._listeners.notify_finished(numbers)
         self._listeners.notify_capacity()
         return gone
+
+
+def _note_parents(event: EventData, after: Mapping[UUID, After]) -> None:
+    """Write the parents of a new event on it; without parents it stays as it is."""
+    if after and (one := after.get(event.id)) is not None:
+        state = event.execution
+        state.after, state.due = one._replace(due=state.due), inf

@@ -201,8 +201,8 @@ class SqlStore:
         if not entries:
             return []
         is_new = all("_status" not in event.__dict__ for event, _ in entries)
-        if is_new and not (exist_ok or after) and terms is None:
-            await self._append_new(entries, room)
+        if is_new and not exist_ok and terms is None:
+            await self._append_new(entries, room, after)
             return [event for event, _ in entries]
         rows = await self._event_rows(entries, terms)
         foreign = [event.id.bytes for event, _ in entries if event.execution.arrival is not None]
@@ -219,9 +219,11 @@ class SqlStore:
             self._alarm.set(terms.expires)
         return held
 
-    async def _append_new(self, entries: Sequence[Entry], room: int | None) -> None:
+    async def _append_new(
+        self, entries: Sequence[Entry], room: int | None, after: Mapping[UUID, After]
+    ) -> None:
         """Append events that have no record yet."""
-        if len(entries) == 1:
+        if len(entries) == 1 and not after:
             ((event, priority),) = entries
             await self.append_soon(event, priority, room)
             return
@@ -230,10 +232,11 @@ class SqlStore:
             check_new_event_size(row, self._backend.largest)
 
         async def appended(result: Appended) -> None:
-            self._local_events.entered_all(entries, result.numbers)
+            self._local_events.entered_all(entries, result.numbers, after)
             self._backend.notify(READY)
 
-        await self._backend.append(AppendRequest(rows, room=room), appended)
+        by_id = {uid.bytes: one for uid, one in after.items()}
+        await self._backend.append(AppendRequest(rows, room=room, after=by_id), appended)
 
     async def _event_rows(self, entries: Sequence[Entry], terms: Terms | None) -> list[EventRow]:
         """Return the rows of events.
