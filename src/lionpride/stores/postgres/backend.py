@@ -194,6 +194,11 @@ class PostgresBackend:
         return LARGEST
 
     @property
+    def claims_last(self) -> bool:
+        """See ``Backend``."""
+        return False
+
+    @property
     def heartbeat(self) -> Heartbeat:
         """See ``Backend``."""
         return self._heartbeat

@@ -375,6 +375,10 @@ class Backend(Protocol):
         """The maximum size of the texts of a row in bytes."""
 
     @property
+    def claims_last(self) -> bool:
+        """True if a claim finds what operations change that were requested before it."""
+
+    @property
     def heartbeat(self) -> Heartbeat:
         """The heartbeat that renews the leases of this process."""
 

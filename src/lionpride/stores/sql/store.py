@@ -336,7 +336,8 @@ class SqlStore:
                     wait = REAP_INTERVAL  # another process may die
                 taken.note_lease()
                 return taken.claims, self._runnable.wait_for(wait)
-            await self._resolver.idle()  # children may be released
+            if not self._backend.claims_last:  # otherwise the next claim follows the resolver
+                await self._resolver.idle()
         return [], REAP_INTERVAL
 
     async def _claim_once(self, request: ClaimRequest) -> tuple[ClaimedEvents, float | None]:

@@ -126,6 +126,11 @@ class SqliteBackend:
         return self.file.largest
 
     @property
+    def claims_last(self) -> bool:
+        """See ``Backend``."""
+        return True
+
+    @property
     def heartbeat(self) -> Heartbeat:
         """See ``Backend``."""
         return self.file.heartbeat
