@@ -21,3 +21,14 @@ async def test_each_instant_has_one_event_although_workers_are_killed(base: Base
     wrong, count = await ticking.campaign(base.url(1.0), kills=8, seed=7)
     assert wrong == []
     assert count > ticking.SCHEDULES
+
+
+async def test_each_instant_has_one_event_although_the_server_crashes(tmp_path: Path) -> None:
+    base = OnPostgres(tmp_path, "run")
+    base.befall(["crashes"], 0)
+    try:
+        wrong, count = await ticking.campaign(base.url(1.0), 8, 11, base.crash)
+    finally:
+        base.relieve()
+    assert wrong == []
+    assert count > ticking.SCHEDULES

@@ -6,6 +6,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
@@ -42,8 +43,21 @@ async def work(url: str) -> None:
         await asyncio.Event().wait()
 
 
-async def campaign(url: str, kills: int, seed: int) -> tuple[list[str], int]:
-    """Kill workers while schedules are due; return what is wrong, and the number of events."""
+async def campaign(
+    url: str,
+    kills: int,
+    seed: int,
+    crash: Callable[[float], Awaitable[None]] | None = None,
+) -> tuple[list[str], int]:
+    """Kill workers while schedules are due; return what is wrong, and the number of events.
+
+    Args:
+        url: The store.
+        kills: How many workers are killed.
+        seed: Decides which, and when.
+        crash: Stops the server without a shutdown, and starts it again after some seconds; called
+            after every second kill. None if the store has no server.
+    """
     random, first = Random(seed), dict[str, float]()
     async with asyncio.timeout(60 + kills), executor_of(url) as executor:
         await executor.pause()  # only the workers run events
@@ -62,11 +76,13 @@ async def campaign(url: str, kills: int, seed: int) -> tuple[list[str], int]:
             first[record.name] = record.next
         workers = [await _started(url) for _ in range(WORKERS)]
         try:
-            for _ in range(kills):
+            for number in range(kills):
                 await asyncio.sleep(random.uniform(0.05, 0.5))
                 victim = workers.pop(random.randrange(WORKERS))
                 victim.kill()
                 await victim.wait()
+                if crash is not None and number % 2:
+                    await crash(random.choice((0.0, 0.5)))
                 workers.append(await _started(url))
         finally:
             for worker in workers:
