@@ -445,16 +445,36 @@ async def test_the_options_of_an_append_combine(store: Store) -> None:
         await executor.append(Alarm(), after=page)
 
 
-async def test_a_state_that_is_loaded_has_its_dependencies() -> None:
+async def test_a_state_that_is_loaded_has_its_dependencies(store: Store) -> None:
     page, book, last = Fetch(url="a"), Merge(), Alarm()
     first = crawl()
     await first.append_many([page, book, last], after={book: page, last: book})
-    async with crawl() as second:
+    async with crawl(store) as second:
         await second.load(first.states.to_dict())
         held = await second.get(book.id)
         assert isinstance(held, Merge)
         assert await second.result(held) == "<a>"
         await second.result(last.id)
+
+
+async def test_a_cancelled_child_is_loaded_without_a_parent_that_was_removed(store: Store) -> None:
+    (page, other), book = fetches(2), Merge()
+    first = crawl()
+    await first.append_many([page, other])
+    await first.cancel(page)
+    await first.append(book, after=[page, other])
+    async with first:
+        await first.result(other)
+    assert book.status is S.CANCELLED
+    await first.remove(page)
+    executor = crawl(store)
+    await executor.load(first.states.to_dict())
+    assert [each.record.id async for each in executor.parents(book.id)] == [other.id]
+    held = await executor.get(book.id)
+    assert isinstance(held, Merge)
+    await executor.retry(held)
+    async with executor:
+        assert await executor.result(held) == "<1>"
 
 
 # -- a store with faults ---------------------------------------------------------------------------

@@ -20,7 +20,6 @@ from .dependencies import (
     insert_dependencies,
     last_continuation,
     locate_parents,
-    parents_outside,
 )
 from .rows import PENDING, PROCESSING, AppendRow, EventRow, KnownEvent, NewEventRow
 
@@ -250,7 +249,7 @@ async def append(
     request.check_held(numbers.values())
     known_numbers = list(numbers.values())
     after = {uid: one for uid, one in request.after.items() if uid in new}
-    parents = await locate_parents(tx, parents_outside(after.values(), new)) if after else {}
+    parents = await locate_parents(tx, after, new) if after else {}
     rows_to_insert = [blocked(row) if uid in after else row for uid, row in new.items()]
     inserted = await _insert(tx, rows_to_insert, piece, pause)
     if after:

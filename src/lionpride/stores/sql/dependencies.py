@@ -112,18 +112,30 @@ def parents_outside(after: Iterable[After], new: Collection[bytes]) -> list[byte
     return list(dict.fromkeys(uid for uid in parents if uid not in new))
 
 
-async def locate_parents(tx: Transaction, ids: Sequence[bytes]) -> dict[bytes, int]:
-    """Return the numbers of existing parents, in any queue.
+async def locate_parents(
+    tx: Transaction, after: Mapping[bytes, After], new: Mapping[bytes, AppendRow]
+) -> dict[bytes, int]:
+    """Return the numbers of the parents that exist already, in any queue.
+
+    A child that is loaded after it has finished may have lost a parent: its edge is left out.
 
     Round trips on PostgreSQL: 1 if there are any.
 
+    Args:
+        tx: The transaction.
+        after: The parents of new events, by the id of the child.
+        new: The new events, by id.
+
     Raises:
-        NotFoundError: if one of them is unknown.
+        NotFoundError: if a parent of a child that waits is unknown.
     """
-    known = await tx.known(ids) if ids else {}
-    for uid in ids:
-        if uid not in known:
-            raise unknown_parent(UUID(bytes=uid), tx.container)
+    outside = parents_outside(after.values(), new)
+    known = await tx.known(outside) if outside else {}
+    if len(known) < len(outside):
+        waiting = (one for child, one in after.items() if not _is_finished(new[child]))
+        for uid in parents_outside(waiting, new):
+            if uid not in known:
+                raise unknown_parent(UUID(bytes=uid), tx.container)
     return {uid: event.number for uid, event in known.items()}
 
 
@@ -154,20 +166,21 @@ async def insert_dependencies(
         tx: The transaction, which has inserted the events.
         new: The new events, by id.
         after: The parents of some of them, by the id of the child.
-        numbers: The numbers of the new events and of all parents, by id.
+        numbers: The numbers of the new events and of all parents that exist, by id.
     """
     edges, children = list[tuple[Any, ...]](), list[tuple[Any, ...]]()
     finished = set[int]()  # or may have finished
     for child, one in after.items():
         row, number = full_row(new[child]), numbers[child]
-        for place, uid in enumerate(one.parents):
+        parents = [uid for uid in one.parents if uid.bytes in numbers]
+        for place, uid in enumerate(parents):
             parent = numbers[uid.bytes]
             edges.append((parent, number, place, one.when))
             if uid.bytes not in new or _is_finished(new[uid.bytes]):
                 finished.add(parent)
         due = row.due if one.due is None else one.due
         cause = _cause_of(row, one, numbers)
-        children.append((number, 0.0 if due == inf else due, len(one.parents), cause))
+        children.append((number, 0.0 if due == inf else due, len(parents), cause))
     changes = [(parent,) for parent in sorted(finished)]
     for statement, values in (
         (_INSERT_EDGE, edges),
@@ -342,4 +355,4 @@ def _cause_of(row: EventRow, after: After, numbers: Mapping[bytes, int]) -> int 
     if not is_cancelled_for_parent(EventStatus(row.status), error.get("error")):
         return None
     parent = (error.get("details") or {}).get("parent")
-    return cause_on_record(after, parent, [numbers[uid.bytes] for uid in after.parents])
+    return cause_on_record(after, parent, [numbers.get(uid.bytes, 0) for uid in after.parents])
