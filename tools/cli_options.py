@@ -1,4 +1,4 @@
-"""The usage and the options of each command, from its parser: for docs/reference/cli.md.
+"""The usage and the options of each command, from its parameters: for docs/reference/cli.md.
 
     python tools/cli_options.py    print them for all commands
 
@@ -7,11 +7,12 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import textwrap
 
-from lionpride.cli import make_parser
+import click
+
+from lionpride.cli import load_commands
 
 MARKER = re.compile(r"<!-- options: (?P<command>[a-z]+) -->")
 
@@ -25,30 +26,34 @@ def with_options(markdown: str) -> str:
     return MARKER.sub(lambda found: options_of(found["command"]), markdown)
 
 
-def options_of(command: str) -> str:
+def options_of(name: str) -> str:
     """Return the usage of a command and a table of its arguments, in Markdown."""
-    _, commands = make_parser()
-    parser = commands[command]
-    words = parser.format_usage().removeprefix("usage: ").replace(" [-h]", "").split()
+    command = load_commands()[name]
+    ctx = click.Context(command, info_name=f"lionpride {name}")
+    words = command.get_usage(ctx).removeprefix("usage: ").split()
     usage = textwrap.fill(" ".join(words), 90, subsequent_indent=" " * 4, break_on_hyphens=False)
-    arguments = parser._actions  # noqa: SLF001  # argparse has no public list of them
-    hidden = ("help", argparse.SUPPRESS)
-    rows = [row(each) for each in arguments if not {each.dest, each.help} & {*hidden}]
+    rows = [row(each) for each in command.params if is_shown(each)]
     table = "\n".join(["| argument | meaning |", "|---|---|", *rows])
     return f"```text\n{usage}\n```\n\n{table}\n"
 
 
-def row(argument: argparse.Action) -> str:
-    """Return the row of an argument."""
-    value = "" if argument.nargs == 0 else str(argument.metavar or argument.dest.upper())
-    names = [f"`{f'{name} {value}'.rstrip()}`" for name in argument.option_strings]
-    shown = ", ".join(names) or f"`{value}`"
-    meaning = (str(argument.help or "") % vars(argument)).replace("|", "\\|")
-    if argument.required and argument.option_strings:
-        meaning += " (required)"
+def is_shown(param: click.Parameter) -> bool:
+    """Return True for what the table has: everything but ``--help`` and hidden options."""
+    return not (isinstance(param, click.Option) and (param.hidden or "--help" in param.opts))
+
+
+def row(param: click.Parameter) -> str:
+    """Return the row of an argument or an option."""
+    value = param.metavar or ""
+    shown = f"`{value}`"
+    meaning = (getattr(param, "help", None) or "").replace("|", "\\|")
+    if isinstance(param, click.Option):
+        value = "" if param.is_flag else f" {value}"
+        shown = ", ".join(f"`{name}{value}`" for name in param.opts)
+        meaning += " (required)" if param.required else ""
     return f"| {shown} | {meaning} |"
 
 
 if __name__ == "__main__":
-    for name in make_parser()[1]:
-        print(f"## {name}\n\n{options_of(name)}")
+    for each in load_commands():
+        print(f"## {each}\n\n{options_of(each)}")

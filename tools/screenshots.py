@@ -26,7 +26,7 @@ from rich.console import Console
 
 from lionpride import web
 from lionpride.cli.board import Choice
-from lionpride.cli.top import Top
+from lionpride.cli.commands.top import Top
 from lionpride.core import Event, Executor, Processor, Retry, Skip
 from lionpride.rules.limits.limit import Limit
 from lionpride.stores.sqlite import SqliteStore

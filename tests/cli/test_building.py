@@ -1,7 +1,5 @@
 """The executor of a command line: with its limits, or with a word on why it cannot be made."""
 
-import argparse
-
 import pytest
 
 from lionpride.cli.building import build, limits_of, start
@@ -18,18 +16,14 @@ class Thing(Event):
 TARGET = Target("job.py:Thing", Thing, executor_for(Thing))
 
 
-def options(**given):
-    return argparse.Namespace(**{"concurrency": None, "capacity": None, "refresh": None} | given)
-
-
 def test_limits_are_those_that_were_given():
-    assert limits_of(options()) == {}
-    assert limits_of(options(capacity=3, refresh=0.5)) == {
+    assert limits_of() == {}
+    assert limits_of(capacity=3, refresh=0.5) == {
         "queue_capacity": 3,
         "capacity_refresh_time": 0.5,
     }
     with pytest.raises(UsageError, match="--refresh does nothing without --capacity"):
-        limits_of(options(refresh=1.0))
+        limits_of(refresh=1.0)
 
 
 def test_an_executor_has_its_limits_and_its_queue(tmp_path):

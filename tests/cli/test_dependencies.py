@@ -170,7 +170,7 @@ def copied(capsys, store, copy, tmp_path, *options):
 
 @pytest.mark.parametrize("page_size", [2, 500])
 def test_blocked_events_are_blocked_in_a_copy(kept, copy, capsys, tmp_path, monkeypatch, page_size):
-    monkeypatch.setattr("lionpride.cli.import_.PAGE", page_size)
+    monkeypatch.setattr("lionpride.cli.commands.import_.PAGE", page_size)
     pages, book = crawl(kept, 5)
 
     async def append(executor):  # a chain whose events come before their parents

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from cli.shelves import fill
 
-from lionpride.cli.durable import Shelf, finish, told_counts
+from lionpride.cli.durable import Shelf, told_counts
+from lionpride.cli.grammar import finish
 from lionpride.cli.place import place_of
 from lionpride.cli.usage import UsageError
 from lionpride.core import EventStatus
@@ -44,5 +45,5 @@ def test_an_interruption_is_a_status(capsys):
     async def interrupted():
         raise KeyboardInterrupt
 
-    assert finish(interrupted()) == 130
+    assert finish(interrupted)() == 130
     assert capsys.readouterr().err == "lionpride: interrupted\n"

@@ -6,7 +6,8 @@ import stat
 import pytest
 from cli.shelves import EVENTS, fill
 
-from lionpride.cli import export, main
+from lionpride.cli import main
+from lionpride.cli.commands import export
 from lionpride.cli.place import place_of
 
 

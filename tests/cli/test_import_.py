@@ -8,7 +8,8 @@ from cli.shelves import EVENTS, Deed, Deeds, fill
 from cli.texts import plain
 from kept import KEPT, url_of
 
-from lionpride.cli import import_, main
+from lionpride.cli import main
+from lionpride.cli.commands import import_
 from lionpride.cli.place import place_of
 
 

@@ -6,7 +6,8 @@ import json
 import pytest
 from cli.shelves import fill
 
-from lionpride.cli import main, retry
+from lionpride.cli import main
+from lionpride.cli.commands import retry
 from lionpride.cli.durable import Shelf
 from lionpride.cli.place import place_of
 

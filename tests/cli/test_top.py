@@ -11,7 +11,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from lionpride.cli import main
-from lionpride.cli.top import Top
+from lionpride.cli.commands.top import Top
 from lionpride.core import Event, EventStatus, Executor, Processor
 from lionpride.view.monitor import Monitor
 

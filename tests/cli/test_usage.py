@@ -1,9 +1,9 @@
 """Numbers on the command line: those that make sense are read, others are named."""
 
-import argparse
-
+import click
 import pytest
 
+from lionpride.cli import main
 from lionpride.cli.usage import (
     UsageError,
     count_from_zero,
@@ -21,7 +21,7 @@ def test_a_count_is_a_whole_number(text, number):
 
 @pytest.mark.parametrize("text", ["0", "-1", "2.5", "1e3", "", "many", "nan", "9" * 5000])
 def test_what_is_no_count_is_named(text):
-    with pytest.raises(argparse.ArgumentTypeError, match="whole number of at least 1") as caught:
+    with pytest.raises(click.BadParameter, match="whole number of at least 1") as caught:
         whole_number(text)
     assert len(str(caught.value)) < 100
     assert repr(text)[:12] in str(caught.value)
@@ -34,18 +34,15 @@ def test_a_time_is_in_seconds(text, seconds):
 
 @pytest.mark.parametrize("text", ["0", "-0.0", "-1", "nan", "inf", "-inf", "1e999", "", "5s"])
 def test_what_is_no_time_is_named(text):
-    with pytest.raises(argparse.ArgumentTypeError, match="number of seconds above 0") as caught:
+    with pytest.raises(click.BadParameter, match="number of seconds above 0") as caught:
         positive_seconds(text)
     assert repr(text) in str(caught.value)
 
 
-def test_argparse_says_it_with_the_option(capsys):
-    parser = argparse.ArgumentParser(prog="it")
-    parser.add_argument("--slots", type=whole_number)
-    with pytest.raises(SystemExit) as caught:
-        parser.parse_args(["--slots", "0"])
-    assert caught.value.code == 2
-    assert "argument --slots: '0' is not a whole number of at least 1" in capsys.readouterr().err
+def test_the_error_names_the_option(capsys):
+    assert main(["ls", "run.db", "--limit", "0"]) == 2
+    said = capsys.readouterr().err
+    assert "argument --limit: '0' is not a whole number of at least 1" in said
 
 
 def test_a_usage_error_is_one_of_the_library():
@@ -56,7 +53,7 @@ def test_a_usage_error_is_one_of_the_library():
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("7", 7)])
 def test_a_count_may_be_nothing(text, number):
     assert count_from_zero(text) == number
-    with pytest.raises(argparse.ArgumentTypeError):
+    with pytest.raises(click.BadParameter):
         count_from_zero(f"-{text}1")
 
 
@@ -64,11 +61,11 @@ def test_without_a_command_those_that_there_are_are_named(place):
     done = place.run()
     assert (done.returncode, done.stdout) == (2, "")
     for command in ("run", "ls", "show", "counts", "retry", "cancel", "export", "import"):
-        assert f"\n    {command} " in done.stderr
+        assert f"\n  {command} " in done.stderr
 
 
 @pytest.mark.parametrize("text", ["", " "])
 def test_a_queue_without_a_name_is_not_the_default_one(text):
     assert queue_name("jobs") == "jobs"
-    with pytest.raises(argparse.ArgumentTypeError, match="leave the option out"):
+    with pytest.raises(click.BadParameter, match="leave the option out"):
         queue_name(text)

@@ -1,10 +1,7 @@
-"""The command line: ``lionpride COMMAND``, one module of this package for each command.
+"""The command line: ``lionpride COMMAND``.
 
-A command is a module with ``add(commands)``: it adds its parser and sets the parser's default
-``run`` to a function that takes the parsed arguments and returns the exit status. ``COMMANDS``
-lists them. A command about a store takes STORE by ``grammar.add_store``, as an argument or as
-``--store STORE``. ``grammar`` also takes ``help COMMAND``, and proposes a correction of a typing
-error. All output goes through ``streams``, and all signals through ``interrupt``: no other part of
+A command is a module of ``commands``; ``COMMANDS`` lists them. ``grammar`` defines how they are
+called. All output goes through ``streams``, and all signals through ``interrupt``: no other part of
 the library prints or handles signals.
 """
 
@@ -12,87 +9,84 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Final
+
+import click
 
 from .. import __version__
 from ..errors import LionprideError
 from ..stores.url import redact
-from . import (
-    cancel,
-    counts,
-    doctor,
-    export,
-    import_,
-    ls,
-    migrate,
-    retry,
-    run,
-    schedules,
-    show,
-    top,
-    ui,
-    why,
-    work,
-    workers,
-)
-from .grammar import Parser, as_meant, refuse
+from .grammar import Command, Program, error_text
 from .streams import prepare, tell, warn
 from .usage import UsageError
 
-__all__ = ["main", "make_parser"]
+__all__ = ["COMMANDS", "load_commands", "main"]
 
-COMMANDS = (
-    run,
-    work,
-    ls,
-    show,
-    why,
-    counts,
-    retry,
-    cancel,
-    schedules,
-    export,
-    import_,
-    workers,
-    top,
-    ui,
-    migrate,
-    doctor,
+NAME: Final = "lionpride"
+
+COMMANDS: Final = {
+    "run": "run one event for each line of a file",
+    "work": "run the events of a store, and wait for more",
+    "ls": "list the events of a store",
+    "show": "show an event of a store",
+    "why": "explain why an event of a store waits",
+    "counts": "count the events of a store by status",
+    "retry": "retry finished events of a store",
+    "cancel": "cancel events of a store",
+    "schedules": "list and change the schedules of a store",
+    "export": "write the events and schedules of a store as JSON lines",
+    "import": "import events and schedules from a file into a store",
+    "workers": "list the workers of a store",
+    "top": "watch a store in the terminal",
+    "ui": "show a store in a browser",
+    "migrate": "create or upgrade the tables of a store",
+    "doctor": "check a store for problems",
+}
+"""What each command does, by its name. ``import`` is the module ``commands.import_``."""
+
+_PROGRAM: Final = Program(
+    NAME,
+    help="Run jobs as events from a file or a store, and inspect and manage stores.",
+    version=__version__,
+    package=f"{__name__}.commands",
+    summaries=COMMANDS,
 )
 
 
-def make_parser() -> tuple[Parser, Mapping[str, Parser]]:
-    """Return the parser of the command line, and those of the commands by their names."""
-    parser = Parser(
-        prog="lionpride",
-        description="Run jobs as events from a file or a store, and inspect and manage stores.",
-    )
-    parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in COMMANDS:
-        module.add(commands)
-    return parser, commands.choices
+def load_commands() -> Mapping[str, Command]:
+    """Import all commands, and return them by their names."""
+    context = click.Context(_PROGRAM, info_name=NAME)
+    found = {name: _PROGRAM.get_command(context, name) for name in COMMANDS}
+    return {name: each for name, each in found.items() if each is not None}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out a command line and return its exit status; ``docs/reference/cli.md`` lists them."""
     prepare()
-    parser, commands = make_parser()
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         try:
-            words = as_meant(sys.argv[1:] if arguments is None else arguments, commands)
-            options, unknown = parser.parse_known_args(words)
-            if unknown:
-                refuse(unknown, commands.get(words[0], parser))
-            if "run" not in options:  # no command: say which there are
-                warn(parser.format_help().rstrip())
-                return 2
-            status: int = options.run(options)
+            return _run(words)
         finally:
             tell()  # what has been printed, and is not written yet
+    except click.UsageError as error:
+        warn(redact(error_text(error)))
+        return 2
     except LionprideError as error:
-        warn(redact(f"{parser.prog}: {error}"))
+        warn(redact(f"{NAME}: {error}"))
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
-        warn(f"{parser.prog}: interrupted before anything ran")
+        warn(f"{NAME}: interrupted before anything ran")
         return 130
+
+
+def _run(words: list[str]) -> int:
+    try:
+        with _PROGRAM.make_context(NAME, words) as context:
+            if not words:  # no command: say which there are
+                warn(context.get_help())
+                return 2
+            status: int = _PROGRAM.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
     return status

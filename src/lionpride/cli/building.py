@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -10,61 +9,64 @@ from ..core import Executor
 from ..drawing.text import one_line, trouble
 from ..engine.processor import GRACE
 from ..errors import LionprideError
+from .grammar import F, option
 from .place import Place
 from .target import Target
 from .usage import UsageError, grace_seconds, positive_seconds, whole_number
 
-__all__ = ["Limits", "add_grace", "add_limits", "build", "limits_of", "start"]
+__all__ = ["Limits", "build", "grace_option", "limit_options", "limits_of", "start"]
 
 Limits: TypeAlias = Mapping[str, Any]
 """Those settings of a processor that the command line gives."""
 
 
-def add_limits(parser: argparse.ArgumentParser) -> None:
-    """Add the options that limit what starts."""
-    parser.add_argument(
+def limit_options(function: F) -> F:
+    """Add the options that limit what starts: `concurrency`, `capacity` and `refresh`."""
+    concurrency = option(
         "--concurrency",
         metavar="N",
         type=whole_number,
         help="maximum number of events that run at once",
     )
-    parser.add_argument(
+    capacity = option(
         "--capacity",
         metavar="N",
         type=whole_number,
         help="maximum number of starts in any refresh time",
     )
-    parser.add_argument(
+    refresh = option(
         "--refresh", metavar="S", type=positive_seconds, help="the refresh time, in seconds"
     )
+    return concurrency(capacity(refresh(function)))
 
 
-def add_grace(parser: argparse.ArgumentParser) -> None:
+def grace_option(function: F) -> F:
     """Add the option that limits how long what runs may take to finish."""
-    parser.add_argument(
+    text = "on a stop, running events have S seconds to finish before they are interrupted"
+    add = option(
         "--grace",
         metavar="S",
         type=grace_seconds,
         default=GRACE,
-        help=(
-            "on a stop, running events have S seconds to finish before they are interrupted "
-            "(default: %(default)g)"
-        ),
+        help=f"{text} (default: {GRACE:g})",
     )
+    return add(function)
 
 
-def limits_of(options: argparse.Namespace) -> Limits:
+def limits_of(
+    concurrency: int | None = None, capacity: int | None = None, refresh: float | None = None
+) -> Limits:
     """Return the limits that the options give.
 
     Raises:
         UsageError: if they make no sense together.
     """
-    if options.refresh is not None and options.capacity is None:
+    if refresh is not None and capacity is None:
         raise UsageError("--refresh does nothing without --capacity: say how many to start in it")
     limits = {
-        "concurrency_limit": options.concurrency,
-        "queue_capacity": options.capacity,
-        "capacity_refresh_time": options.refresh,
+        "concurrency_limit": concurrency,
+        "queue_capacity": capacity,
+        "capacity_refresh_time": refresh,
     }
     return {key: value for key, value in limits.items() if value is not None}
 

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from ..core import EventStatus
 from ..drawing.text import one_line
 from ..errors import LionprideError
 from ..stores.record import Record
-from .grammar import Parser, add_store
 from .place import Durable, Place
-from .streams import warn
-from .usage import UsageError, queue_name
+from .usage import UsageError
 
-__all__ = [
-    "Commands",
-    "Shelf",
-    "add_command",
-    "finish",
-    "told_counts",
-]
-
-Commands = Any  # argparse names the type of add_subparsers() only in private
+__all__ = ["Shelf", "told_counts"]
 
 
 class Shelf:
@@ -96,31 +84,3 @@ class Shelf:
 def told_counts(counts: Mapping[EventStatus, int]) -> str:
     """Counts in words: 200 completed, 3 pending."""
     return ", ".join(f"{number:,} {status.value}" for status, number in counts.items() if number)
-
-
-def add_command(
-    commands: Commands,
-    name: str,
-    work: Callable[[argparse.Namespace], Coroutine[Any, Any, int]],
-    *,
-    summary: str,
-    description: str,
-    epilog: str | None = None,
-) -> argparse.ArgumentParser:
-    """Add a command that looks at a store which is there, or changes what is in it."""
-    parser: Parser = commands.add_parser(name, help=summary, description=description, epilog=epilog)
-    add_store(parser)
-    parser.add_argument(
-        "--queue", metavar="Q", type=queue_name, help="only one queue; by default all"
-    )
-    parser.set_defaults(run=lambda options: finish(work(options)))
-    return parser
-
-
-def finish(work: Coroutine[Any, Any, int]) -> int:
-    """Run a command to its end; its exit status, 130 after Ctrl-C."""
-    try:
-        return asyncio.run(work)
-    except KeyboardInterrupt:
-        warn("lionpride: interrupted")
-        return 130

@@ -1,88 +1,326 @@
-"""The grammar of the command line, with hints for typing errors."""
+"""The grammar of the command line: its commands, their arguments and options, over click.
+
+A command is a function of its arguments and options that returns the exit status. ``Command``
+prints them with their meaning, and takes STORE as an argument or as ``--store STORE``. ``Program``
+imports a command when it is used, takes ``help COMMAND``, and proposes a correction of a typing
+error.
+"""
 
 from __future__ import annotations
 
-import argparse
+import asyncio
 import difflib
-import re
-from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Coroutine, Mapping
+from functools import wraps
+from importlib import import_module
+from keyword import iskeyword
+from typing import Any, Final, ParamSpec, Protocol, TypeAlias, TypeVar
 
-from ..stores.url import redact
-from .place import STORE
-from .usage import UsageError
+import click
 
-__all__ = ["Parser", "add_store", "as_meant", "refuse"]
+from .streams import tell, warn
+from .usage import UsageError, queue_name
 
-_OPTION = re.compile(r"--[a-z][a-z-]*")
+__all__ = [
+    "STORE",
+    "Command",
+    "Program",
+    "argument",
+    "command",
+    "error_text",
+    "finish",
+    "json_option",
+    "option",
+    "queue_option",
+    "store_argument",
+    "store_command",
+]
+
+STORE: Final = "a file, run.db or sqlite:///run.db, or a database, postgresql://host/name"
+"""Description of STORE in the help of a command."""
+
+_STORE: Final = f"{STORE}; --store STORE is accepted too"
+
+P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., Any])
+Work: TypeAlias = Callable[P, Coroutine[Any, Any, int]]
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors say what STORE may be.
+class Decorator(Protocol):
+    """Adds something to a command, and returns the function of the command."""
+
+    def __call__(self, function: F, /) -> F: ...
+
+
+class Argument(click.Argument):
+    """An argument with a description, which old releases of click do not have."""
+
+    def __init__(self, declarations: list[str], *, help: str, **attributes: Any) -> None:
+        super().__init__(declarations, **attributes)
+        self.help = help
+
+
+class Command(click.Command):
+    """A command.
 
     Attributes:
-        store_at: The place of STORE among the words behind the command, 0 for the first, -1 for
-            the last; None if it has none.
+        store_at: The place of STORE among the arguments, 0 for the first, -1 for the last; None
+            if the command has no such argument.
     """
 
-    store_at: int | None = None
+    def __init__(self, name: str, *, params: list[click.Parameter], **attributes: Any) -> None:
+        params = [*params, _help_option()]
+        super().__init__(name, params=params, add_help_option=False, **attributes)
+        places = [each.name for each in params if isinstance(each, click.Argument)]
+        self.store_at: int | None = None
+        if "store" in places:
+            self.store_at = 0 if places[0] == "store" else -1
 
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and end with status 2."""
-        if self.store_at is not None and "are required" in message:
-            message += f"; STORE is {STORE}; --store STORE is accepted too"
-        super().error(redact(message))
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; ``--store STORE`` stands where STORE does."""
+        if self.store_at is not None:
+            parser = click.Command(
+                None, params=[*_options(self)], add_help_option=False
+            ).make_parser(ctx)
+            store = parser.parse_args(list(args))[0].get("store_option")
+            if store is not None:
+                args = [store, *args] if self.store_at == 0 else [*args, store]
+        return super().parse_args(ctx, args)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the required options, and the arguments."""
+        required = [f"{each.opts[0]} {each.metavar}" for each in _options(self) if each.required]
+        pieces = [*required, *self.collect_usage_pieces(ctx)]
+        formatter.write_usage(ctx.command_path, " ".join(pieces), prefix="usage: ")
+
+    def format_arguments(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write nothing: ``format_options`` writes the arguments in all releases of click."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the arguments, and the options."""
+        rows = [
+            (each.metavar or "", each.help or "")
+            for each in self.params
+            if isinstance(each, Argument)
+        ]
+        _write_section(formatter, "arguments", rows)
+        records = [each.get_help_record(ctx) for each in _options(self)]
+        _write_section(formatter, "options", [each for each in records if each is not None])
 
 
-def add_store(parser: Parser, at: int = 0) -> None:
-    """Add the place of the store to a command's arguments.
+class Program(click.Group):
+    """The command line.
 
     Args:
-        parser: The command's.
-        at: See ``Parser.store_at``.
+        name: Its name.
+        help: What it does.
+        version: Its version.
+        package: The package with a module for each command.
+        summaries: What each command does, by the name of the command.
     """
-    parser.add_argument("store", metavar="STORE", help=f"{STORE}; --store STORE is accepted too")
-    parser.store_at = at
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        help: str,
+        version: str,
+        package: str,
+        summaries: Mapping[str, str],
+    ) -> None:
+        options: list[click.Parameter] = [
+            _eager(
+                "--version",
+                help="show the version and exit",
+                show=lambda _: tell(f"{name} {version}"),
+            ),
+            _help_option(),
+        ]
+        super().__init__(
+            name, params=options, help=help, add_help_option=False, no_args_is_help=False
+        )
+        self._package = package
+        self._summaries = summaries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(self._summaries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Command | None:
+        """Import a command."""
+        if cmd_name not in self._summaries:
+            return None
+        module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        found: Command = getattr(import_module(f"{self._package}.{module}"), module)
+        return found
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command; ``help COMMAND`` is ``COMMAND --help``."""
+        if args[:1] == ["help"]:
+            args = [*args[1:2], "--help"]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command.
+
+        Raises:
+            UsageError: if there is no such command; with the one that was probably meant.
+        """
+        name, *rest = args
+        if name not in self._summaries and not ctx.resilient_parsing:
+            close = difflib.get_close_matches(name, [*self._summaries, "help"], n=1)
+            there = ", ".join(self._summaries)
+            hint = f"did you mean {close[0]}?" if close else f"there are {there}"
+            raise UsageError(f"{name!r} is no command: {hint}")
+        return name, self.get_command(ctx, name), rest
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write how a command is called."""
+        formatter.write_usage(ctx.command_path, "COMMAND ...", prefix="usage: ")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands and the options; no command is imported for that."""
+        _write_section(formatter, "commands", list(self._summaries.items()))
+        records = [each.get_help_record(ctx) for each in _options(self)]
+        _write_section(formatter, "options", [each for each in records if each is not None])
 
 
-def as_meant(words: Sequence[str], commands: Mapping[str, Parser]) -> list[str]:
-    """The words of a command line as the parsers know them.
+def error_text(error: click.UsageError) -> str:
+    """Return what is wrong with a command line, below the usage of the command."""
+    message = error.format_message().removesuffix(".")
+    if isinstance(error, click.NoSuchOption):
+        message = f"no such option: {error.option_name}"
+        if error.possibilities:
+            message += f": did you mean {error.possibilities[0]}?"
+    elif isinstance(error, click.MissingParameter):
+        takes_store = isinstance(error.cmd, Command) and error.cmd.store_at is not None
+        message += f"; STORE is {_STORE}" if takes_store else ""
+    elif isinstance(error, click.BadParameter) and error.param is not None:
+        param = error.param
+        name = "/".join(param.opts) if isinstance(param, click.Option) else param.metavar
+        message = f"argument {name}: {error.message.removesuffix('.')}"
+    ctx = error.ctx
+    if ctx is None:
+        return f"lionpride: error: {message}"
+    return f"{ctx.get_usage()}\n{ctx.command_path}: error: {message}"
 
-    ``help COMMAND`` is ``COMMAND --help``; ``--store STORE`` stands where STORE does.
 
-    Raises:
-        UsageError: if the first word is no command; with the one that was probably meant.
+# -- commands --------------------------------------------------------------------------------
+
+
+def command(
+    name: str,
+    *,
+    help: str,
+    epilog: str | None = None,
+) -> Callable[[Callable[..., int]], Command]:
+    """Return a decorator that makes a command of a function, which returns the exit status.
+
+    Args:
+        name: Its name.
+        help: What it does.
+        epilog: What its help says last.
     """
-    if not words or words[0].startswith("-"):
-        return list(words)
-    if words[0] == "help":
-        words = [*words[1:2], "--help"]
-        if len(words) == 1:
-            return words
-    command, *rest = words
-    if command not in commands:
-        close = difflib.get_close_matches(command, [*commands, "help"], n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(commands)}"
-        raise UsageError(f"{command!r} is no command: {hint}")
-    at = commands[command].store_at
-    return [command, *(rest if at is None else _store_placed(rest, at))]
+    return click.command(name, cls=Command, help=help, epilog=epilog)
 
 
-def _store_placed(words: Sequence[str], at: int) -> list[str]:
-    end = words.index("--") if "--" in words else len(words)
-    for i, word in enumerate(words[:end]):
-        option, equals, store = word.partition("=")
-        if option == "--store" and (equals or i + 1 < end):
-            rest = [*words[:i], *words[i + (1 if equals else 2) :]]
-            store = store if equals else words[i + 1]
-            return [store, *rest] if at == 0 else [*rest, store]
-    return list(words)
+def store_command(
+    name: str,
+    *,
+    help: str,
+    epilog: str | None = None,
+) -> Callable[[Work[...]], Command]:
+    """Return a decorator that makes a command of a function on the queues of a store.
+
+    The store is there already. The function is a coroutine function with the parameters `store`
+    and `queue`, beside those of its own arguments and options.
+
+    Args:
+        name: Its name.
+        help: What it does.
+        epilog: What its help says last.
+    """
+
+    def decorate(work: Work[...]) -> Command:
+        run = store_argument(queue_option("only one queue; by default all")(finish(work)))
+        return command(name, help=help, epilog=epilog)(run)
+
+    return decorate
 
 
-def refuse(unknown: Sequence[str], parser: argparse.ArgumentParser) -> NoReturn:
-    """End with status 2, saying what a command does not take, and what was probably meant."""
-    name = unknown[0].partition("=")[0]
-    options = sorted(set(_OPTION.findall(parser.format_help())))
-    close = difflib.get_close_matches(name, options, n=1) if name.startswith("--") else []
-    hint = f": did you mean {close[0]}?" if close else ""
-    parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+def finish(work: Work[P]) -> Callable[P, int]:
+    """Make a function of a coroutine function: its exit status is 130 after Ctrl-C."""
+
+    @wraps(work)
+    def run(*args: P.args, **options: P.kwargs) -> int:
+        try:
+            return asyncio.run(work(*args, **options))
+        except KeyboardInterrupt:
+            warn("lionpride: interrupted")
+            return 130
+
+    return run
+
+
+# -- arguments and options ---------------------------------------------------------------------
+
+
+def argument(name: str, *, help: str, **attributes: Any) -> Decorator:
+    """Return a decorator that adds an argument to a command."""
+    return click.argument(name, cls=Argument, help=help, **attributes)
+
+
+option = click.option
+"""Return a decorator that adds an option to a command."""
+
+
+def store_argument(function: F) -> F:
+    """Add the argument STORE, as the parameter `store`."""
+    also = option("--store", "store_option", metavar="STORE", hidden=True, expose_value=False)
+    return argument("store", metavar="STORE", help=_STORE)(also(function))
+
+
+def queue_option(help: str) -> Decorator:
+    """Return a decorator that adds ``--queue``, as the parameter `queue`."""
+    return option("--queue", metavar="Q", type=queue_name, help=help)
+
+
+def json_option(each: str) -> Decorator:
+    """Return a decorator that adds ``--json``, as the parameter `as_json`.
+
+    Args:
+        each: What a line of the output is about.
+    """
+    text = f"write a JSON object for each {each}"
+    return option("--json", "as_json", is_flag=True, help=text)
+
+
+def _help_option() -> click.Option:
+    return _eager(
+        *("-h", "--help"), help="show this help and exit", show=lambda ctx: tell(ctx.get_help())
+    )
+
+
+def _eager(*names: str, help: str, show: Callable[[click.Context], object]) -> click.Option:
+    """Return an option that shows a text, and ends the command line."""
+
+    def act(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        if value and not ctx.resilient_parsing:
+            show(ctx)
+            ctx.exit()
+
+    return click.Option(
+        names, is_flag=True, is_eager=True, expose_value=False, help=help, callback=act
+    )
+
+
+def _options(of: click.Command) -> list[click.Option]:
+    return [each for each in of.params if isinstance(each, click.Option)]
+
+
+def _write_section(formatter: click.HelpFormatter, title: str, rows: list[tuple[str, str]]) -> None:
+    if rows:
+        with formatter.section(title):
+            formatter.write_dl(rows)

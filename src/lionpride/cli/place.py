@@ -19,10 +19,7 @@ from ..stores.url import redact, standard_url
 from .streams import warn
 from .usage import UsageError
 
-__all__ = ["STORE", "Durable", "Place", "place_of"]
-
-STORE = "a file, run.db or sqlite:///run.db, or a database, postgresql://host/name"
-"""Its description in the help of a command."""
+__all__ = ["Durable", "Place", "place_of"]
 
 FIRST, LONGEST = 0.5, 4.0  # seconds until a server is tried again, about: twice as long each time
 _SQLITE = "sqlite:///"

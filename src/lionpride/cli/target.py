@@ -10,7 +10,6 @@ or named here.
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import importlib
 import importlib.util
@@ -25,9 +24,10 @@ from typing import Any
 from ..core import Event, Executor, Processor
 from ..drawing.text import one_line, trouble
 from ..engine.factory import executor_class
+from .grammar import Decorator, option
 from .usage import UsageError
 
-__all__ = ["Target", "add_targets", "executor_for", "load_target", "load_targets"]
+__all__ = ["Target", "executor_for", "load_target", "load_targets", "target_option"]
 
 FORMS = "write file.py:NAME or package.module:NAME"
 
@@ -97,11 +97,9 @@ def load_target(text: str, *, any_event: bool = False) -> Target:
     )
 
 
-def add_targets(parser: argparse.ArgumentParser, text: str) -> None:
-    """Add the option ``--target``, for a command that can do without it."""
-    parser.add_argument(
-        "--target", metavar="TARGET", dest="targets", action="append", default=[], help=text
-    )
+def target_option(text: str) -> Decorator:
+    """Return a decorator that adds ``--target``, for a command that can do without it."""
+    return option("--target", "targets", metavar="TARGET", multiple=True, help=text)
 
 
 def load_targets(text: str) -> list[Target]:

@@ -1,12 +1,13 @@
-"""The error for an invalid command line, and checks of numbers."""
+"""The error for an invalid command line, and the values of options."""
 
 from __future__ import annotations
 
-import argparse
 import math
 import re
 from datetime import UTC, datetime
 from typing import Final
+
+import click
 
 from ..drawing.text import shorten
 from ..errors import LionprideError
@@ -33,35 +34,33 @@ class UsageError(LionprideError):
 
 
 def queue_name(text: str) -> str:
-    """Read the name of a queue, for argparse."""
+    """Read the name of a queue."""
     if not text.strip():
-        raise argparse.ArgumentTypeError("a queue has a name: leave the option out for the default")
+        raise click.BadParameter("a queue has a name: leave the option out for the default")
     return text
 
 
 def whole_number(text: str) -> int:
-    """Read a count of at least 1, for argparse."""
+    """Read a count of at least 1."""
     try:
         number = int(text)
     except ValueError:
         number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError(
-            f"{shorten(text, 40)!r} is not a whole number of at least 1"
-        )
+        raise click.BadParameter(f"{shorten(text, 40)!r} is not a whole number of at least 1")
     return number
 
 
 def count_from_zero(text: str) -> int:
-    """Read a number of at least 0, for argparse."""
+    """Read a number of at least 0."""
     return 0 if text.strip() == "0" else whole_number(text)
 
 
 def grace_seconds(text: str) -> float:
-    """Read a grace time in seconds, for argparse: from 0 to a day, as an Executor takes it."""
+    """Read a grace time in seconds: from 0 to a day, as an Executor takes it."""
     number = _number(text)
     if not 0 <= number <= DAY:
-        raise argparse.ArgumentTypeError(
+        raise click.BadParameter(
             f"{shorten(text, 40)!r} is not a number of seconds from 0 to {DAY:,.0f}"
         )
     return number
@@ -75,24 +74,22 @@ def _number(text: str) -> float:
 
 
 def positive_seconds(text: str) -> float:
-    """Read a length of time in seconds, for argparse."""
+    """Read a length of time in seconds."""
     number = _number(text)
     if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(
-            f"{shorten(text, 40)!r} is not a number of seconds above 0"
-        )
+        raise click.BadParameter(f"{shorten(text, 40)!r} is not a number of seconds above 0")
     return number
 
 
 def past_time(text: str) -> float:
-    """Read a time or a length of time ago, for argparse."""
+    """Read a time or a length of time ago."""
     now = datetime.now(UTC).timestamp()
     if ago := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip()):
         return now - float(ago[1]) * UNITS[ago[2]]
     try:
         time = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise argparse.ArgumentTypeError(
+        raise click.BadParameter(
             f"{shorten(text, 40)!r} is no time: write 30m, 12h or 7d, or 2026-01-31T12:00"
         ) from None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

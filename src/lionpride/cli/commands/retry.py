@@ -2,62 +2,56 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from uuid import UUID
 
-from ..core import EventStatus
-from ..drawing.text import plural
-from ..errors import NotFoundError, OperationError
-from ..rules.state_machine import RETRYABLE
-from ..stores.record import Record
-from .durable import Commands, Shelf, add_command
-from .find import ID_HELP, find_all
-from .place import place_of
-from .streams import tell
-from .table import json_line
-from .usage import UsageError
+import click
 
-__all__ = ["add"]
+from ...core import EventStatus
+from ...drawing.text import plural
+from ...errors import NotFoundError, OperationError
+from ...rules.state_machine import RETRYABLE
+from ...stores.record import Record
+from ..durable import Shelf
+from ..find import ID_HELP, find_all
+from ..grammar import argument, json_option, option, store_command
+from ..place import place_of
+from ..streams import tell
+from ..table import json_line
+from ..usage import UsageError
+
+__all__ = ["retry"]
 
 PAGE = 500  # events sent back at a time
 STATUSES = sorted(status.value for status in RETRYABLE)
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = add_command(
-        commands,
-        "retry",
-        retry,
-        summary="retry finished events of a store",
-        description=(
-            "Return events that did not complete to pending; the workers of their queue run "
-            "them again."
-        ),
-    )
-    parser.add_argument(
-        "ids",
-        metavar="ID",
-        nargs="*",
-        help=ID_HELP,
-    )
-    parser.add_argument(
-        "--status", choices=STATUSES, help="all events with this status, in place of ids"
-    )
-    parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
-
-
-async def retry(options: argparse.Namespace) -> int:
+@store_command(
+    "retry",
+    help=(
+        "Return events that did not complete to pending; the workers of their queue run them again."
+    ),
+)
+@argument("ids", metavar="[ID...]", nargs=-1, help=ID_HELP)
+@option(
+    "--status",
+    metavar="S",
+    type=click.Choice(STATUSES),
+    help=f"all events with this status, in place of ids: {', '.join(STATUSES)}",
+)
+@json_option("event")
+async def retry(
+    store: str, queue: str | None, ids: tuple[str, ...], status: str | None, as_json: bool
+) -> int:
     """Send them back: those that are named, all or none; or all of a status."""
-    if bool(options.ids) == (options.status is not None):
+    if bool(ids) == (status is not None):
         raise UsageError("retry: give the ids of events, or --status failed for all failed events")
-    async with Shelf(place_of(options.store), options.queue) as shelf:
-        if options.ids:
-            count = await _named(shelf, options.ids, options.json)
+    async with Shelf(place_of(store), queue) as shelf:
+        if status is None:
+            count = await _named(shelf, ids, as_json)
         else:
-            count = await _all(shelf, EventStatus(options.status), options.json)
-    if not options.json:
+            count = await _all(shelf, EventStatus(status), as_json)
+    if not as_json:
         tell(f"{plural(count, 'event')} {'is' if count == 1 else 'are'} pending again")
     return 0
 

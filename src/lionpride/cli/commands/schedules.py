@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, TypeAlias
 
-from ..drawing.text import one_line, plural, shorten
-from ..engine.schedules import Schedules
-from ..errors import NotFoundError
-from ..model.recurrence import Cron, Rule
-from ..stores.contract import Store
-from ..view.plain_json import plain_json
-from ..view.redact import hide_secrets
-from ..view.schedules import (
+import click
+
+from ...drawing.text import one_line, plural, shorten
+from ...engine.schedules import Schedules
+from ...errors import NotFoundError
+from ...model.recurrence import Cron, Rule
+from ...stores.contract import Store
+from ...view.plain_json import plain_json
+from ...view.redact import hide_secrets
+from ...view.schedules import (
     ShownSchedule,
     next_instants,
     options_text,
     rule_text,
     schedules_of,
 )
-from .durable import Commands, Shelf, add_command
-from .place import place_of
-from .streams import tell
-from .table import json_line, show_table
-from .usage import UsageError, past_time, whole_number
+from ..durable import Shelf
+from ..grammar import argument, json_option, option, store_command
+from ..place import place_of
+from ..streams import tell
+from ..table import json_line, show_table
+from ..usage import UsageError, past_time, whole_number
 
-__all__ = ["add"]
+__all__ = ["schedules"]
 
 COUNT: Final = 10
 """Number of instants that `next` prints without --count."""
@@ -39,80 +42,89 @@ appends an event now. `backfill` appends the events of past instants from --star
 that the store has are left out.
 """
 
+WORDS: Final = ("list", "next", "pause", "resume", "run", "backfill", "remove")
+
 Action: TypeAlias = Callable[
-    [Store, ShownSchedule, argparse.Namespace], Awaitable[tuple[str, dict[str, Any]]]
+    [Store, ShownSchedule, "Period"], Awaitable[tuple[str, dict[str, Any]]]
 ]
 """Changes a schedule; returns what it has done, in words and as data."""
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = add_command(
-        commands,
-        "schedules",
-        schedules,
-        summary="list and change the schedules of a store",
-        description=DESCRIPTION,
-    )
-    parser.add_argument(
-        "action",
-        metavar="ACTION",
-        nargs="?",
-        choices=["list", "next", *ACTIONS],
-        default="list",
-        help=f"list (the default), next, {', '.join(ACTIONS)}",
-    )
-    parser.add_argument("names", metavar="NAME", nargs="*", help="names of schedules")
-    parser.add_argument(
-        "--count", metavar="N", type=whole_number, help=f"next: at most N instants ({COUNT})"
-    )
-    parser.add_argument(
-        "--start",
-        metavar="T",
-        type=past_time,
-        help="backfill: from then on: 12h or 7d ago, or a time as 2026-01-31T12:00 (UTC)",
-    )
-    parser.add_argument(
-        "--end", metavar="T", type=past_time, help="backfill: until then; by default until now"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="write a JSON object for each schedule or instant"
-    )
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The options of an action.
+
+    Attributes:
+        count: Maximum number of instants that `next` prints.
+        start: The first instant of `backfill`, a Unix timestamp.
+        end: The last one; None for now.
+    """
+
+    count: int | None
+    start: float | None
+    end: float | None
 
 
-async def schedules(options: argparse.Namespace) -> int:
+@store_command("schedules", help=DESCRIPTION)
+@argument(
+    "action",
+    metavar="[ACTION]",
+    type=click.Choice(WORDS),
+    default="list",
+    help=f"list (the default), {', '.join(WORDS[1:])}",
+)
+@argument("names", metavar="[NAME...]", nargs=-1, help="names of schedules")
+@option("--count", metavar="N", type=whole_number, help=f"next: at most N instants ({COUNT})")
+@option(
+    "--start",
+    metavar="T",
+    type=past_time,
+    help="backfill: from then on: 12h or 7d ago, or a time as 2026-01-31T12:00 (UTC)",
+)
+@option("--end", metavar="T", type=past_time, help="backfill: until then; by default until now")
+@json_option("schedule or instant")
+async def schedules(
+    store: str,
+    queue: str | None,
+    action: str,
+    names: tuple[str, ...],
+    count: int | None,
+    start: float | None,
+    end: float | None,
+    as_json: bool,
+) -> int:
     """List them, or carry out the action on each in turn, once all names are checked."""
-    _check(options)
-    async with Shelf(place_of(options.store), options.queue) as shelf:
-        known = [each for queue in shelf.queues for each in await schedules_of(shelf.of(queue))]
-        found = _named(known, options.names, shelf.place.name) if options.names else known
-        if options.action == "list":
-            _list(found, options)
-        elif options.action == "next":
-            _next(found, options)
+    period = Period(count, start, end)
+    _check(action, names, period)
+    async with Shelf(place_of(store), queue) as shelf:
+        known = [each for name in shelf.queues for each in await schedules_of(shelf.of(name))]
+        found = _named(known, names, shelf.place.name) if names else known
+        if action == "list":
+            _list(found, as_json)
+        elif action == "next":
+            _next(found, count or COUNT, as_json)
         else:
             for each in found:
-                store = shelf.of(each.queue)
-                text, data = await ACTIONS[options.action](store, each, options)
+                text, data = await ACTIONS[action](shelf.of(each.queue), each, period)
                 name = each.record.name
                 head = {"queue": each.queue, "name": name}
-                tell(json_line(head | data) if options.json else f"{one_line(name)}: {text}")
+                tell(json_line(head | data) if as_json else f"{one_line(name)}: {text}")
     return 0
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check(action: str, names: Sequence[str], period: Period) -> None:
     """Check that the options belong to the action.
 
     Raises:
         UsageError: if one does not, or one is missing.
     """
-    action = options.action
-    for name, owner in (("count", "next"), ("start", "backfill"), ("end", "backfill")):
-        if getattr(options, name) is not None and action != owner:
-            raise UsageError(f"--{name} is an option of {owner}: leave it out for {action}")
-    if action in ACTIONS and not options.names:
+    owners = {"count": "next", "start": "backfill", "end": "backfill"}
+    for name, value in asdict(period).items():
+        if value is not None and action != owners[name]:
+            raise UsageError(f"--{name} is an option of {owners[name]}: leave it out for {action}")
+    if action in ACTIONS and not names:
         raise UsageError(f"{action}: give the name of a schedule; without ACTION they are listed")
-    if action == "backfill" and options.start is None:
+    if action == "backfill" and period.start is None:
         raise UsageError("backfill: give the first instant, as --start 7d")
 
 
@@ -141,8 +153,8 @@ def _named(known: Sequence[ShownSchedule], names: Sequence[str], store: str) -> 
 # -- output ------------------------------------------------------------------------------------
 
 
-def _list(found: Sequence[ShownSchedule], options: argparse.Namespace) -> None:
-    if options.json:
+def _list(found: Sequence[ShownSchedule], as_json: bool) -> None:
+    if as_json:
         for each in found:
             data = each._replace(record=hide_secrets(each.record)).to_dict()
             tell(json_line(data | {"payload": plain_json(data["payload"])}))
@@ -171,18 +183,17 @@ def _list(found: Sequence[ShownSchedule], options: argparse.Namespace) -> None:
         )
 
 
-def _next(found: Sequence[ShownSchedule], options: argparse.Namespace) -> None:
-    count = options.count or COUNT
+def _next(found: Sequence[ShownSchedule], count: int, as_json: bool) -> None:
     instants = [(at, each) for each in found for at in next_instants(each.record, count)]
     instants.sort(key=lambda each: each[0])
     rows = []
     for at, each in instants[:count]:
         local = datetime.fromtimestamp(at, _zone_of(each.record.schedule.rule))
-        if options.json:
+        if as_json:
             head = {"queue": each.queue, "name": each.record.name}
             tell(json_line(head | {"at": at, "local": local.isoformat()}))
         rows.append([_utc(at), f"{local:%Y-%m-%d %H:%M:%S %z}", each.record.name, each.queue])
-    if not options.json:
+    if not as_json:
         if rows:
             show_table(["time (UTC)", "local time", "name", "queue"], rows)
         else:
@@ -205,40 +216,31 @@ def _utc(at: float | None) -> str:
 # -- actions -----------------------------------------------------------------------------------
 
 
-async def _pause(
-    store: Store, one: ShownSchedule, _: argparse.Namespace
-) -> tuple[str, dict[str, Any]]:
+async def _pause(store: Store, one: ShownSchedule, _: Period) -> tuple[str, dict[str, Any]]:
     await Schedules(store).pause(one.record.name)
     return "paused", {"state": "paused", "next": None}
 
 
-async def _resume(
-    store: Store, one: ShownSchedule, _: argparse.Namespace
-) -> tuple[str, dict[str, Any]]:
+async def _resume(store: Store, one: ShownSchedule, _: Period) -> tuple[str, dict[str, Any]]:
     record = await Schedules(store).resume(one.record.name)
     state = one._replace(record=record).state
     text = f"next at {_utc(record.next)} UTC" if record.next is not None else "no instants are left"
     return text, {"state": state, "next": record.next}
 
 
-async def _run(
-    store: Store, one: ShownSchedule, _: argparse.Namespace
-) -> tuple[str, dict[str, Any]]:
+async def _run(store: Store, one: ShownSchedule, _: Period) -> tuple[str, dict[str, Any]]:
     uid = str(await Schedules(store).run(one.record.name))
     return f"appended {uid}", {"ids": [uid]}
 
 
-async def _backfill(
-    store: Store, one: ShownSchedule, options: argparse.Namespace
-) -> tuple[str, dict[str, Any]]:
-    end = store.time() if options.end is None else options.end
-    ids = await Schedules(store).backfill(one.record.name, options.start, end)
+async def _backfill(store: Store, one: ShownSchedule, period: Period) -> tuple[str, dict[str, Any]]:
+    end = store.time() if period.end is None else period.end
+    assert period.start is not None
+    ids = await Schedules(store).backfill(one.record.name, period.start, end)
     return f"appended {plural(len(ids), 'event')}", {"ids": list(map(str, ids))}
 
 
-async def _remove(
-    store: Store, one: ShownSchedule, _: argparse.Namespace
-) -> tuple[str, dict[str, Any]]:
+async def _remove(store: Store, one: ShownSchedule, _: Period) -> tuple[str, dict[str, Any]]:
     await Schedules(store).remove(one.record.name)
     again = "; a worker that declares it makes it again at its start" if one.is_declared else ""
     return f"removed{again}", {"state": "removed"}

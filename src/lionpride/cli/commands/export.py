@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 from collections import Counter
@@ -11,60 +10,60 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..drawing.text import one_line, plural
-from ..errors import LionprideError
-from ..view.redact import AnyRecord, hide_secrets
-from .durable import Commands, Shelf, add_command
-from .find import scan
-from .outputs import is_same_file
-from .place import Place, place_of
-from .records import exported, exported_schedule
-from .streams import tell, warn
-from .table import json_line
-from .target import add_targets, load_targets
-from .usage import UsageError
+from ...drawing.text import one_line, plural
+from ...errors import LionprideError
+from ...view.redact import AnyRecord, hide_secrets
+from ..durable import Shelf
+from ..find import scan
+from ..grammar import option, store_command
+from ..outputs import is_same_file
+from ..place import Place, place_of
+from ..records import exported, exported_schedule
+from ..streams import tell, warn
+from ..table import json_line
+from ..target import load_targets, target_option
+from ..usage import UsageError
 
-__all__ = ["add"]
+__all__ = ["export"]
 
 AT_ONCE = 500  # lines written at a time
 
 Write = Callable[[str], bool]
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = add_command(
-        commands,
-        "export",
-        export,
-        summary="write the events and schedules of a store as JSON lines",
-        description="Write every event of a store as a line of JSON, queue by queue, in order of "
-        "arrival, and then its schedules. `lionpride import` reads them, into any store.",
-    )
-    parser.add_argument(
-        "-o", "--output", metavar="FILE", default="-", help="the output file; - is standard output"
-    )
-    parser.add_argument(
-        "--reveal", action="store_true", help="write secrets too; an import refuses hidden ones"
-    )
-    add_targets(parser, "imports the classes, so that fields with their default are written, too")
-
-
-async def export(options: argparse.Namespace) -> int:
+@store_command(
+    "export",
+    help=(
+        "Write every event of a store as a line of JSON, queue by queue, in order of arrival, and "
+        "then its schedules. `lionpride import` reads them, into any store."
+    ),
+)
+@option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    default="-",
+    help="the output file; - is standard output",
+)
+@option("--reveal", is_flag=True, help="write secrets too; an import refuses hidden ones")
+@target_option("imports the classes, so that fields with their default are written, too")
+async def export(
+    store: str, queue: str | None, output: str, reveal: bool, targets: tuple[str, ...]
+) -> int:
     """Write them; a file is there when it is complete, and not before."""
-    place = place_of(options.store)
-    for text in options.targets:
+    place = place_of(store)
+    for text in targets:
         load_targets(text)
     await place.check_made()
-    writer = _Export(place, reveal=options.reveal)
-    if options.output == "-":
-        await writer.run(options.queue, tell)
+    writer = _Export(place, reveal=reveal)
+    if output == "-":
+        await writer.run(queue, tell)
         return 0
-    path = Path(options.output)
-    if place.path is not None and is_same_file(options.output, str(place.path)):
+    path = Path(output)
+    if place.path is not None and is_same_file(output, str(place.path)):
         raise UsageError(f"-o {path} is the store itself: name another file")
     with _replacing(path) as write:
-        await writer.run(options.queue, write)
+        await writer.run(queue, write)
     warn(f"{_text_of(writer.written)} of {place.name} written to {path}")
     return 0
 

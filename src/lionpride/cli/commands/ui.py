@@ -2,48 +2,51 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import socket
 from contextlib import closing
 
-from .durable import Commands
-from .grammar import add_store
-from .place import Place, place_of
-from .streams import tell
-from .usage import UsageError
+import click
 
-__all__ = ["add"]
+from ..grammar import command, option, store_argument
+from ..place import Place, place_of
+from ..streams import tell
+from ..usage import UsageError
+
+__all__ = ["ui"]
 
 HOST = "127.0.0.1"
 PORT = 8321
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "ui",
-        help="show a store in a browser",
-        description=(
-            "Serve a web page that shows a store, for this machine only, until Ctrl-C. The "
-            "command prints a URL with a token, which is valid as long as the server runs: "
-            "open that URL in a browser; a script sends 'Authorization: Bearer TOKEN'. It "
-            "needs the extra [web]."
-        ),
-    )
-    add_store(parser)
-    parser.add_argument(
-        "--port", metavar="N", type=_port, default=PORT, help=f"the port ({PORT}); 0: any free port"
-    )
-    parser.add_argument(
-        "--act",
-        action="store_true",
-        help="let the page retry, cancel and pause; without it, the page is read-only",
-    )
-    parser.set_defaults(run=ui)
+def _port(text: str | int) -> int:
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
+    if not 0 <= port < 65536:
+        raise click.BadParameter(f"{text!r} is no port: give a number from 0 to 65535")
+    return port
 
 
-def ui(options: argparse.Namespace) -> int:
+@command(
+    "ui",
+    help=(
+        "Serve a web page that shows a store, for this machine only, until Ctrl-C. The command "
+        "prints a URL with a token, which is valid as long as the server runs: open that URL in a "
+        "browser; a script sends 'Authorization: Bearer TOKEN'. It needs the extra [web]."
+    ),
+)
+@store_argument
+@option(
+    "--port", metavar="N", type=_port, default=PORT, help=f"the port ({PORT}); 0: any free port"
+)
+@option(
+    "--act",
+    is_flag=True,
+    help="let the page retry, cancel and pause; without it, the page is read-only",
+)
+def ui(store: str, port: int, act: bool) -> int:
     """Serve the page until Ctrl-C.
 
     Raises:
@@ -53,10 +56,10 @@ def ui(options: argparse.Namespace) -> int:
         import uvicorn  # noqa: F401  # late: only this command needs the extra
     except ImportError as error:
         raise UsageError("ui needs the extra [web]: pip install 'lionpride-core[web]'") from error
-    place = place_of(options.store)
-    with closing(_listen(options.port)) as listening:
+    place = place_of(store)
+    with closing(_listen(port)) as listening:
         try:
-            asyncio.run(_serve(place, listening, options.act))
+            asyncio.run(_serve(place, listening, act))
         except KeyboardInterrupt:
             return 0
     return 0
@@ -65,10 +68,10 @@ def ui(options: argparse.Namespace) -> int:
 async def _serve(place: Place, listening: socket.socket, act: bool) -> None:
     import uvicorn  # late: only this command needs the extra
 
-    from ..web.access import Access  # late: the same
-    from ..web.app import gate_of  # late: the same
-    from ..web.connections import TimedProtocol  # late: the same
-    from ..web.context import PageContext  # late: the same
+    from ...web.access import Access  # late: the same
+    from ...web.app import gate_of  # late: the same
+    from ...web.connections import TimedProtocol  # late: the same
+    from ...web.context import PageContext  # late: the same
 
     await place.wait_for_server()
     await place.check_made()
@@ -104,13 +107,3 @@ def _listen(port: int) -> socket.socket:
             f"--port {port}: {error.strerror or error}; give another, or 0 for any free one"
         ) from error
     return listening
-
-
-def _port(text: str) -> int:
-    try:
-        port = int(text)
-    except ValueError:
-        port = -1
-    if not 0 <= port < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
-    return port

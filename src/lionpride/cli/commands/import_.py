@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 import tempfile
@@ -13,21 +12,21 @@ from pathlib import Path
 from typing import IO
 from uuid import UUID
 
-from ..core import EventStatus
-from ..drawing.text import one_line, plural
-from ..engine.schedules import Schedules
-from ..errors import ExistsError, LionprideError, NotFoundError
-from ..stores.record import Record
-from .bundle import Bundle, open_bundle
-from .durable import Commands, Shelf, finish, told_counts
-from .grammar import add_store
-from .import_order import after_of, batches_of_children
-from .outputs import is_same_file
-from .place import Place, place_of
-from .streams import tell, warn
-from .usage import UsageError, queue_name
+from ...core import EventStatus
+from ...drawing.text import one_line, plural
+from ...engine.schedules import Schedules
+from ...errors import ExistsError, LionprideError, NotFoundError
+from ...stores.record import Record
+from ..bundle import Bundle, open_bundle
+from ..durable import Shelf, told_counts
+from ..grammar import argument, command, finish, option, queue_option, store_argument
+from ..import_order import after_of, batches_of_children
+from ..outputs import is_same_file
+from ..place import Place, place_of
+from ..streams import tell, warn
+from ..usage import UsageError
 
-__all__ = ["add"]
+__all__ = ["import_"]
 
 PAGE = 500  # events of a queue appended at a time: all of them or none
 
@@ -39,42 +38,25 @@ last, in one batch, and then schedules. After an interruption, --exist-ok import
 """
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "import",
-        help="import events and schedules from a file into a store",
-        description=DESCRIPTION,
-    )
-    parser.add_argument(
-        "file",
-        metavar="FILE",
-        help="the output of `export`, or a Flow's to_dict as JSON; - is standard input",
-    )
-    add_store(parser, -1)
-    parser.add_argument(
-        "--queue",
-        metavar="Q",
-        type=queue_name,
-        help="the queue of all events and schedules, whatever the file says",
-    )
-    parser.add_argument(
-        "--exist-ok",
-        action="store_true",
-        help="skip events and schedules that the store already has",
-    )
-    parser.set_defaults(run=lambda options: finish(take_in(options)))
-
-
-async def take_in(options: argparse.Namespace) -> int:
+@command("import", help=DESCRIPTION)
+@argument(
+    "file",
+    metavar="FILE",
+    help="the output of `export`, or a Flow's to_dict as JSON; - is standard input",
+)
+@store_argument
+@queue_option("the queue of all events and schedules, whatever the file says")
+@option("--exist-ok", is_flag=True, help="skip events and schedules that the store already has")
+@finish
+async def import_(file: str, store: str, queue: str | None, exist_ok: bool) -> int:
     """Take them in."""
-    place = place_of(options.store)
-    is_file = options.file != "-" and place.path is not None
-    if is_file and is_same_file(options.file, str(place.path)):
-        raise UsageError(f"{options.file} is the store itself: name the file to import")
-    with closing(_open(options.file)) as file:
-        bundle = open_bundle(file, _name(options.file), options.queue)
-        return await _Import(place, bundle, exist_ok=options.exist_ok).run()
+    place = place_of(store)
+    is_file = file != "-" and place.path is not None
+    if is_file and is_same_file(file, str(place.path)):
+        raise UsageError(f"{file} is the store itself: name the file to import")
+    with closing(_open(file)) as opened:
+        bundle = open_bundle(opened, _name(file), queue)
+        return await _Import(place, bundle, exist_ok=exist_ok).run()
 
 
 def _name(path: str) -> str:

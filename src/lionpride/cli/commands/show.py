@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
-from ..drawing.text import duration, how_far, number, one_line
-from ..errors import NotFoundError
-from ..model.attempts import Attempt, attempts_of
-from ..stores.contract import Store
-from ..stores.record import Record
-from ..view.plain_json import plain_json
-from ..view.records import (
+from ...drawing.text import duration, how_far, number, one_line
+from ...errors import NotFoundError
+from ...model.attempts import Attempt, attempts_of
+from ...stores.contract import Store
+from ...stores.record import Record
+from ...view.plain_json import plain_json
+from ...view.records import (
     created_of,
     due_of,
     error_of,
@@ -22,17 +21,18 @@ from ..view.records import (
     schedule_of,
     seconds_of,
 )
-from ..view.redact import HIDDEN_TEXT, STANDARD_ENTRIES, hidden_names, hide_secrets, redacted
-from .durable import Commands, Shelf, add_command
-from .find import ID_HELP, find_all
-from .place import place_of
-from .records import listed
-from .relatives import relatives_as_data, relatives_as_text
-from .streams import tell
-from .table import json_line, show_fields
-from .target import add_targets, load_targets
+from ...view.redact import HIDDEN_TEXT, STANDARD_ENTRIES, hidden_names, hide_secrets, redacted
+from ..durable import Shelf
+from ..find import ID_HELP, find_all
+from ..grammar import argument, json_option, option, store_command
+from ..place import place_of
+from ..records import listed
+from ..relatives import relatives_as_data, relatives_as_text
+from ..streams import tell
+from ..table import json_line, show_fields
+from ..target import load_targets, target_option
 
-__all__ = ["add"]
+__all__ = ["show"]
 
 Read: TypeAlias = Callable[[Store, Record], Coroutine[Any, Any, dict[str, Any]]]
 
@@ -45,42 +45,34 @@ COUNTERS: Final = {
 """Names of counters on the screen, and as attributes of a record; those at 0 are left out."""
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = add_command(
-        commands,
-        "show",
-        show,
-        summary="show an event of a store",
-        description="Show all that a store has on record about events, except secrets.",
-    )
-    parser.add_argument(
-        "ids",
-        metavar="ID",
-        nargs="+",
-        help=ID_HELP,
-    )
-    parser.add_argument("--json", action="store_true", help="write a JSON object for each event")
-    add_targets(parser, "imports the classes, so that fields with their default are shown, too")
-    parser.add_argument("--reveal", action="store_true", help="show secret fields, too")
-
-
-async def show(options: argparse.Namespace) -> int:
+@store_command("show", help="Show all that a store has on record about events, except secrets.")
+@argument("ids", metavar="ID...", nargs=-1, required=True, help=ID_HELP)
+@json_option("event")
+@target_option("imports the classes, so that fields with their default are shown, too")
+@option("--reveal", is_flag=True, help="show secret fields, too")
+async def show(
+    store: str,
+    queue: str | None,
+    ids: tuple[str, ...],
+    as_json: bool,
+    targets: tuple[str, ...],
+    reveal: bool,
+) -> int:
     """Show them."""
-    for text in options.targets:
+    for text in targets:
         load_targets(text)
-    async with Shelf(place_of(options.store), options.queue) as shelf:
-        found = await find_all(shelf, options.ids)
-        read = relatives_as_data if options.json else relatives_as_text
+    async with Shelf(place_of(store), queue) as shelf:
+        found = await find_all(shelf, ids)
+        read = relatives_as_data if as_json else relatives_as_text
         relatives = [await _relatives(read, shelf, record) for record in found]
     for i, (record, related) in enumerate(zip(found, relatives, strict=True)):
-        if options.json:
-            shown = record if options.reveal else hide_secrets(record)
+        if as_json:
+            shown = record if reveal else hide_secrets(record)
             tell(json_line(listed(shown) | _live(record) | related))
         else:
             if i:
                 tell("\n")
-            show_fields(_fields(record, related, options.reveal))
+            show_fields(_fields(record, related, reveal))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import sys
@@ -11,25 +10,24 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from ..drawing.text import one_line, plural, shorten
-from ..errors import LionprideError
-from ..stores.inspector import EventFilter
-from ..stores.record import Record
-from ..view import actions
-from ..view.history import History
-from ..view.monitor import Monitor
-from ..view.overview import Overview, read_overview
-from ..view.redact import label_of
-from .durable import Commands, finish
-from .grammar import add_store
-from .place import place_of
-from .streams import tell
-from .usage import UsageError
+from ...drawing.text import one_line, plural, shorten
+from ...errors import LionprideError
+from ...stores.inspector import EventFilter
+from ...stores.record import Record
+from ...view import actions
+from ...view.history import History
+from ...view.monitor import Monitor
+from ...view.overview import Overview, read_overview
+from ...view.redact import label_of
+from ..grammar import command, finish, option, store_argument
+from ..place import place_of
+from ..streams import tell
+from ..usage import UsageError
 
 if TYPE_CHECKING:
-    from .board import Choice
+    from ..board import Choice
 
-__all__ = ["Top", "add"]
+__all__ = ["Top", "top"]
 
 Deed = Callable[[], Awaitable[str | None]]
 """Something that is done when it was answered with yes; what it gives is said."""
@@ -39,32 +37,27 @@ EVERY = 0.5  # seconds between two looks
 KEYS = {"\x1b[A": "up", "\x1b[B": "down", "k": "up", "j": "down", "\t": "tab"}
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "top",
-        help="watch a store in the terminal",
-        description=(
-            "Show a store live: counts, throughput, running events, limits, workers, and the "
-            "latest failures. Keys cancel and retry events. It needs the extra [cli]."
-        ),
-    )
-    add_store(parser)
-    parser.add_argument("--once", action="store_true", help="draw it once, and exit")
-    parser.set_defaults(run=lambda options: finish(_top(options)))
-
-
-async def _top(options: argparse.Namespace) -> int:
+@command(
+    "top",
+    help=(
+        "Show a store live: counts, throughput, running events, limits, workers, and the latest "
+        "failures. Keys cancel and retry events. It needs the extra [cli]."
+    ),
+)
+@store_argument
+@option("--once", is_flag=True, help="draw it once, and exit")
+@finish
+async def top(store: str, once: bool) -> int:
     """Watch until q is pressed.
 
     Raises:
         UsageError: if there is no such store, no terminal, or the extra is missing.
     """
-    place = place_of(options.store)
+    place = place_of(store)
     await place.check_made()
-    once = options.once or not (sys.stdout.isatty() and sys.stdin.isatty())
-    async with Top(Monitor(place.url), place.name) as top:
-        await (top.draw_once() if once else top.watch())
+    once = once or not (sys.stdout.isatty() and sys.stdin.isatty())
+    async with Top(Monitor(place.url), place.name) as display:
+        await (display.draw_once() if once else display.watch())
     return 0
 
 
@@ -78,7 +71,7 @@ class Top:
 
     def __init__(self, monitor: Monitor, name: str) -> None:
         try:
-            from . import board  # late: rich is an extra, and slow to import
+            from .. import board  # late: rich is an extra, and slow to import
         except ImportError as error:
             raise UsageError(
                 "top needs the extra [cli]: pip install 'lionpride-core[cli]'"

@@ -2,59 +2,52 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
-from ..drawing.text import one_line, plural
-from ..errors import LionprideError
-from ..stores.maintenance import DAMAGE, Finding
-from .checks import check_queue
-from .durable import Commands, Shelf, add_command
-from .place import Durable, Place, place_of
-from .streams import tell
-from .table import json_line
-from .target import add_targets, load_targets
-from .usage import UsageError
+from ...drawing.text import one_line, plural
+from ...errors import LionprideError
+from ...stores.maintenance import DAMAGE, Finding
+from ..checks import check_queue
+from ..durable import Shelf
+from ..grammar import json_option, store_command
+from ..place import Durable, Place, place_of
+from ..streams import tell
+from ..table import json_line
+from ..target import load_targets, target_option
+from ..usage import UsageError
 
-__all__ = ["add"]
-
-
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = add_command(
-        commands,
-        "doctor",
-        doctor,
-        summary="check a store for problems",
-        description="Check a store, and print each problem with its remedy. Nothing is changed.",
-        epilog=(
-            "exit status: 0 if nothing is wrong or slow, 1 if something is, 2 if the store "
-            "cannot be read"
-        ),
-    )
-    add_targets(parser, "the target of the workers; events that it cannot read are reported")
-    parser.add_argument("--json", action="store_true", help="write a JSON object for each finding")
+__all__ = ["doctor"]
 
 
-async def doctor(options: argparse.Namespace) -> int:
+@store_command(
+    "doctor",
+    help="Check a store, and print each problem with its remedy. Nothing is changed.",
+    epilog=(
+        "exit status: 0 if nothing is wrong or slow, 1 if something is, 2 if the store cannot be "
+        "read"
+    ),
+)
+@target_option("the target of the workers; events that it cannot read are reported")
+@json_option("finding")
+async def doctor(store: str, queue: str | None, targets: tuple[str, ...], as_json: bool) -> int:
     """Examine it, and say what was found."""
-    place = place_of(options.store)
-    for text in options.targets:
+    place = place_of(store)
+    for text in targets:
         load_targets(text)
     await place.check_made()
     found, goes_on = await _examine(place)
     if goes_on:
-        async with Shelf(place, options.queue) as shelf:
+        async with Shelf(place, queue) as shelf:
             try:
-                for queue in shelf.queues:
+                for name in shelf.queues:
                     found += await check_queue(
-                        shelf.of(queue), place.name, knows_classes=bool(options.targets)
+                        shelf.of(name), place.name, knows_classes=bool(targets)
                     )
             except LionprideError as error:
                 raise UsageError(one_line(str(error))) from error
-    _tell(found, options.json)
+    _tell(found, as_json)
     return 1 if any(each.level != "note" for each in found) else 0
 
 

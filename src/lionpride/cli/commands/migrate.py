@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
+from ...drawing.text import one_line
+from ...errors import LionprideError
+from ...stores.maintenance import SchemaVersion
+from ..grammar import command, finish, option, store_argument
+from ..place import Place, place_of
+from ..streams import tell
+from ..usage import UsageError
 
-from ..drawing.text import one_line
-from ..errors import LionprideError
-from ..stores.maintenance import SchemaVersion
-from .durable import Commands, finish
-from .grammar import add_store
-from .place import Place, place_of
-from .streams import tell
-
-__all__ = ["add"]
+__all__ = ["migrate"]
 
 EPILOG = (
     "exit status: 0 if the store is up to date (now), 1 if --check found it outdated, or "
@@ -20,39 +18,35 @@ EPILOG = (
 )
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "migrate",
-        help="create or upgrade the tables of a store",
-        description="Create the tables of a store, or upgrade them to the schema of this version.",
-        epilog=EPILOG,
-    )
-    add_store(parser)
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument(
-        "--check", action="store_true", help="only check whether the store is up to date"
-    )
-    how.add_argument("--sql", action="store_true", help="only print the SQL statements")
-    parser.set_defaults(run=lambda options: finish(migrate(options)))
+@command(
+    "migrate",
+    help="Create the tables of a store, or upgrade them to the schema of this version.",
+    epilog=EPILOG,
+)
+@store_argument
+@option("--check", is_flag=True, help="only check whether the store is up to date")
+@option("--sql", "as_sql", is_flag=True, help="only print the SQL statements")
+@finish
+async def migrate(store: str, check: bool, as_sql: bool) -> int:
+    """Do it, or say what is to be done.
 
-
-async def migrate(options: argparse.Namespace) -> int:
-    """Do it, or say what is to be done."""
-    place = place_of(options.store)
-    store = place.open("")
+    Raises:
+        UsageError: if both options are given.
+        LionprideError: if the store does not answer, or the migration fails.
+    """
+    if check and as_sql:
+        raise UsageError("--check and --sql: give one of them")
+    place = place_of(store)
+    opened = place.open("")
     try:
-        if options.check or options.sql:
-            schema = await store.schema()
-        else:
-            schema = await store.upgrade()
+        schema = await (opened.schema() if check or as_sql else opened.upgrade())
     except LionprideError as error:
         raise LionprideError(one_line(str(error))) from error
     finally:
-        await store.close()
-    if options.sql:
+        await opened.close()
+    if as_sql:
         return _print(place, schema)
-    if options.check:
+    if check:
         tell(_state(place, schema))
         return 0 if schema.is_current else 1
     if schema.is_current:

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from ..drawing.text import duration, plural
-from ..stores.inspector import WorkerRecord
-from .durable import Commands, Shelf, add_command
-from .place import place_of
-from .streams import tell
-from .table import json_line, show_table
+from ...drawing.text import duration, plural
+from ...stores.inspector import WorkerRecord
+from ..durable import Shelf
+from ..grammar import json_option, store_command
+from ..place import place_of
+from ..streams import tell
+from ..table import json_line, show_table
 
-__all__ = ["add"]
+__all__ = ["workers"]
 
 MOST = 20  # events that are named of one worker
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = add_command(
-        commands,
-        "workers",
-        workers,
-        summary="list the workers of a store",
-        description="List the workers of a store, and the events that each has claimed.",
-    )
-    parser.add_argument("--json", action="store_true", help="write a JSON object for each worker")
-
-
-async def workers(options: argparse.Namespace) -> int:
+@store_command("workers", help="List the workers of a store, and the events that each has claimed.")
+@json_option("worker")
+async def workers(store: str, queue: str | None, as_json: bool) -> int:
     """List the workers."""
-    place = place_of(options.store)
-    async with Shelf(place, options.queue) as shelf:
-        found = [each for queue in shelf.queues for each in await shelf.of(queue).workers()]
-    if options.json:
+    place = place_of(store)
+    async with Shelf(place, queue) as shelf:
+        found = [each for name in shelf.queues for each in await shelf.of(name).workers()]
+    if as_json:
         for each in found:
             tell(json_line(_plain(each)))
         return 0

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
-from ..core import Event, EventStatus, Executor
-from ..drawing.text import one_line
-from ..errors import LionprideError, StoreError
-from .building import Limits, add_grace, add_limits, build, limits_of, start
-from .durable import Commands, Shelf
-from .interrupt import Interrupts
-from .place import STORE, Place, place_of
-from .shift import Shift
-from .streams import tell, warn
-from .target import Target, executor_for, load_targets
-from .together import background, first_of
-from .usage import UsageError, queue_name
+from ...core import Event, EventStatus, Executor
+from ...drawing.text import one_line
+from ...errors import LionprideError, StoreError
+from ..building import Limits, build, grace_option, limit_options, limits_of, start
+from ..durable import Shelf
+from ..grammar import STORE, argument, command, option
+from ..interrupt import Interrupts
+from ..place import Place, place_of
+from ..shift import Shift
+from ..streams import tell, warn
+from ..target import Target, executor_for, load_targets
+from ..together import background, first_of
+from ..usage import UsageError, queue_name
 
-__all__ = ["add"]
+__all__ = ["work"]
 
 EPILOG = """\
+\b
 exit status:
   0    stopped on request, and the running events finished; or (--until-empty) all events that
        it ran were completed, skipped, or cancelled by hand
@@ -40,57 +42,71 @@ Job = tuple[Target, str | None]
 """What runs a queue, and its name; None: the target's own."""
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "work",
-        help="run the events of a store, and wait for more",
-        description=(
-            "Run the events that are in a store, by priority, within the limits, and wait for "
-            "more. Any number of workers may share one store."
-        ),
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "targets",
-        metavar="TARGET",
-        nargs="+",
-        help="file.py or package.module, for all executors, events and jobs in it; or "
-        "file.py:NAME for one",
-    )
-    parser.add_argument(
-        "--store",
-        metavar="STORE",
-        help=f"{STORE}; by default the store that the executors were made with",
-    )
-    parser.add_argument(
-        "--queue",
-        metavar="Q",
-        type=queue_name,
-        dest="queues",
-        action="append",
-        default=[],
-        help="the queue, in place of that of the targets; may be given several times",
-    )
-    add_limits(parser)
-    add_grace(parser)
-    parser.add_argument(
-        "--until-empty", action="store_true", help="exit when no event is pending or running"
-    )
-    parser.add_argument(
-        "--fail-unreadable",
-        action="store_true",
-        help=(
-            "mark events as failed if their class refuses their stored data; by default they "
-            "stay pending for a worker of the release that appended them"
-        ),
-    )
-    parser.add_argument("--quiet", action="store_true", help="print only problems")
-    parser.set_defaults(run=work)
+class Options(NamedTuple):
+    """How long a worker works, and what it prints.
+
+    Attributes:
+        until_empty: True to end when no event is pending or running.
+        quiet: True to report errors only.
+    """
+
+    until_empty: bool
+    quiet: bool
 
 
-def work(options: argparse.Namespace) -> int:
+@command(
+    "work",
+    help=(
+        "Run the events that are in a store, by priority, within the limits, and wait for more. "
+        "Any number of workers may share one store."
+    ),
+    epilog=EPILOG,
+)
+@argument(
+    "targets",
+    metavar="TARGET...",
+    nargs=-1,
+    required=True,
+    help="file.py or package.module, for all executors, events and jobs in it; or "
+    "file.py:NAME for one",
+)
+@option(
+    "--store",
+    metavar="STORE",
+    help=f"{STORE}; by default the store that the executors were made with",
+)
+@option(
+    "--queue",
+    "queues",
+    metavar="Q",
+    type=queue_name,
+    multiple=True,
+    help="the queue, in place of that of the targets; may be given several times",
+)
+@limit_options
+@grace_option
+@option("--until-empty", is_flag=True, help="exit when no event is pending or running")
+@option(
+    "--fail-unreadable",
+    is_flag=True,
+    help=(
+        "mark events as failed if their class refuses their stored data; by default they stay "
+        "pending for a worker of the release that appended them"
+    ),
+)
+@option("--quiet", is_flag=True, help="print only problems")
+def work(
+    targets: tuple[str, ...],
+    store: str | None,
+    queues: tuple[str, ...],
+    concurrency: int | None,
+    capacity: int | None,
+    refresh: float | None,
+    grace: float,
+    until_empty: bool,
+    fail_unreadable: bool,
+    quiet: bool,
+) -> int:
     """Check everything that can be checked beforehand, then work.
 
     Returns:
@@ -99,13 +115,14 @@ def work(options: argparse.Namespace) -> int:
     Raises:
         UsageError: if the command cannot be carried out; nothing was run then.
     """
-    limits = dict(limits_of(options))
-    if options.fail_unreadable:
+    limits = dict(limits_of(concurrency, capacity, refresh))
+    if fail_unreadable:
         limits["fail_unreadable"] = True
-    targets = [target for text in options.targets for target in load_targets(text)]
-    place = _place(options.store, targets)
-    jobs = _jobs(targets, list(dict.fromkeys(options.queues)))
-    with Interrupts(options.grace) as interrupts:
+    loaded = [target for text in targets for target in load_targets(text)]
+    place = _place(store, loaded)
+    jobs = _jobs(loaded, list(dict.fromkeys(queues)))
+    options = Options(until_empty, quiet)
+    with Interrupts(grace) as interrupts:
         return asyncio.run(_work(jobs, limits, place, options, interrupts))
 
 
@@ -151,7 +168,7 @@ async def _work(
     jobs: Sequence[Job],
     limits: Limits,
     place: Place,
-    options: argparse.Namespace,
+    options: Options,
     interrupts: Interrupts,
 ) -> int:
     executors: list[Executor] = []

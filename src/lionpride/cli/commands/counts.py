@@ -1,0 +1,34 @@
+"""``lionpride counts``: how many events of a store are in each status."""
+
+from __future__ import annotations
+
+from ...core import EventStatus
+from ..durable import Shelf
+from ..grammar import json_option, store_command
+from ..place import place_of
+from ..streams import tell
+from ..table import json_line, show_table
+
+__all__ = ["counts"]
+
+
+@store_command("counts", help="Count the events in each queue of a store by status.")
+@json_option("queue")
+async def counts(store: str, queue: str | None, as_json: bool) -> int:
+    """Count them, queue by queue."""
+    async with Shelf(place_of(store), queue) as shelf:
+        found = {name: await shelf.of(name).counts() for name in shelf.queues}
+    if as_json:
+        for name, each in found.items():
+            tell(json_line({"queue": name} | {status.value: n for status, n in each.items()}))
+        return 0
+    rows = [[name, *(_cell(each[s]) for s in EventStatus)] for name, each in found.items()]
+    if len(rows) != 1:
+        sums = [sum(each[s] for each in found.values()) for s in EventStatus]
+        rows.append(["all", *map(_cell, sums)])
+    show_table(["queue", *EventStatus], rows, range(1, len(EventStatus) + 1))
+    return 0
+
+
+def _cell(number: int) -> str:
+    return f"{number:,}"

@@ -1,0 +1,42 @@
+"""``lionpride why``: why an event of a store waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...rules.explain import Why, explain
+from ..durable import Shelf
+from ..find import ID_HELP, find_all
+from ..grammar import argument, json_option, store_command
+from ..place import place_of
+from ..streams import tell
+from ..table import json_line
+
+__all__ = ["why"]
+
+
+@store_command(
+    "why",
+    help=(
+        "Explain why events of a store wait: their position, what blocks them and until when, "
+        "and when they may start."
+    ),
+)
+@argument("ids", metavar="ID...", nargs=-1, required=True, help=ID_HELP)
+@json_option("event")
+async def why(store: str, queue: str | None, ids: tuple[str, ...], as_json: bool) -> int:
+    """Say it."""
+    said = []
+    async with Shelf(place_of(store), queue) as shelf:
+        for record in await find_all(shelf, ids):
+            standing = await shelf.of(record.queue).explain(record.id)
+            if standing is not None:  # it may have been removed
+                said.append(explain(standing))
+    for i, each in enumerate(said):
+        tell(json_line(_plain(each)) if as_json else ("\n" if i else "") + str(each))
+    return 0
+
+
+def _plain(why: Why) -> dict[str, Any]:
+    holds = [hold._asdict() for hold in why.holds]
+    return why._asdict() | {"id": str(why.id), "status": why.status.value, "holds": holds}
