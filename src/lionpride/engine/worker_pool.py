@@ -197,8 +197,9 @@ class WorkerPool:
         worker = Worker(context)
         is_usual = self.loop.get_task_factory() is None
         work = self._work(worker) if is_usual else self._begin_later(worker)
-        # Called in the context, too: a task factory may ignore the argument.
-        worker.task = context.run(self.loop.create_task, work, context=context)
+        # Called in a copy of the context: a task factory may ignore the argument, and an eager one
+        # enters the context itself.
+        worker.task = context.copy().run(self.loop.create_task, work, context=context)
         worker.cancelling = worker.task.cancelling
         worker.task.add_done_callback(lambda _: self._ended(worker))
         worker.guard = Guard(worker.task, lambda: self._abandon(worker))
