@@ -12,8 +12,9 @@ Every store guarantees:
 - Only the store writes an event object of this process, after the step has been committed.
 
 ``Store`` has four groups of methods: for workers, for administration, for queries, and others.
-Three protocols are optional: ``ImmediatePath`` and ``BufferedPath`` below, for a store whose steps
-never wait and for one whose steps wait for a commit, and ``Maintenance`` for a store with a schema.
+Four protocols are optional: ``ImmediatePath`` and ``BufferedPath`` below, for a store whose steps
+never wait and for one whose steps wait for a commit, ``LeaseHolder`` for a store with a heartbeat,
+and ``Maintenance`` for a store with a schema.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ __all__ = (
     "Entry",
     "EventTypes",
     "ImmediatePath",
+    "LeaseHolder",
     "Named",
     "Relative",
     "Settled",
@@ -644,6 +646,22 @@ class BufferedPath(Protocol):
 
         Raises:
             StoreError: if they cannot be written.
+        """
+
+
+@runtime_checkable
+class LeaseHolder(Protocol):
+    """A store whose leases a thread of this process renews."""
+
+    @property
+    def lease(self) -> float:
+        """The length of a lease in seconds."""
+
+    @property
+    def heartbeat_silence(self) -> float:
+        """Seconds since the thread last tried to renew the leases, with or without success.
+
+        It is 0.0 while this process has no worker.
         """
 
 

@@ -83,3 +83,29 @@ def test_a_lease_is_known_to_hold_only_if_it_was_renewed_in_time() -> None:
     assert one.holds(boot_time()), "what is claimed from now on is renewed"
     assert not one.holds(now - 1.0), "it had lapsed before"
     one.stop()
+
+
+def test_a_renewal_that_fails_is_no_silence_and_one_that_hangs_is() -> None:
+    failed, hangs, go_on = threading.Semaphore(0), threading.Event(), threading.Event()
+
+    class Away(Beats):
+        def __call__(self, names: WorkerNames, said: Descriptions) -> float:
+            super().__call__(names, said)
+            if len(self.said) > 3:
+                hangs.set()
+                go_on.wait(30)
+            failed.release()
+            raise OSError("the database is away")
+
+    one = heartbeat(Away())
+    assert one.silence == 0.0, "there is no worker"
+    one.renew_for({"a": lambda: "here"})
+    assert failed.acquire(timeout=30)
+    assert failed.acquire(timeout=30)
+    assert hangs.wait(30)  # and the tries before that have ended
+    assert one.silence < 30
+    first, second = one.silence, one.silence
+    assert first < second, "it grows while the try hangs"
+    go_on.set()
+    one.stop()
+    assert one.silence == 0.0

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from time import monotonic
 from typing import Final, Protocol, TypeAlias
 
 from ..clock import boot_time
@@ -82,6 +83,7 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
         self._fails = False
         self._is_late = False  # a late renewal has been logged
+        self._tried_at = 0.0  # by `monotonic()`: when the thread last ended a try, or began
         # Two times of `boot_time()`. The first begins a period in which each renewal was written
         # within a lease of the one before it. From the second the latest renewal counts.
         self._kept = (float("-inf"),) * 2
@@ -105,6 +107,7 @@ class Heartbeat:
         call = threading.Event()
         thread = threading.Thread(target=self._run, args=(call,), name=self._name, daemon=True)
         self._call = call
+        self._tried_at = monotonic()
         thread.start()
         self._thread = thread
 
@@ -123,6 +126,15 @@ class Heartbeat:
         if self._thread is None:
             return True
         return not self._fails and boot_time() <= self._kept[1] + self._lease
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the thread last tried to renew, with or without success.
+
+        It is 0.0 while there is no worker. It stays below two leases while the thread works: a
+        try, which the database may refuse, takes less than a lease.
+        """
+        return 0.0 if self._thread is None else monotonic() - self._tried_at
 
     @property
     def may_reap(self) -> bool:
@@ -207,6 +219,7 @@ class Heartbeat:
             if not failed_before:
                 said = str(error) or type(error).__name__
                 logger.warning("%s: leases could not be renewed: %s", self._place, said)
+        self._tried_at = monotonic()
 
     def _renew(self, beat: LeaseRenewal) -> None:
         at = beat(lambda: tuple(self._workers), self._said())

@@ -162,6 +162,16 @@ class SqlStore:
         """See ``Store.time``."""
         return self._backend.time()
 
+    @property
+    def lease(self) -> float:
+        """See ``LeaseHolder``."""
+        return self._lease
+
+    @property
+    def heartbeat_silence(self) -> float:
+        """See ``LeaseHolder``."""
+        return self._backend.heartbeat.silence if self._backend.is_open else 0.0
+
     async def close(self) -> None:
         """See ``Store.close``. A later call opens the database again."""
         self._alarm.off()

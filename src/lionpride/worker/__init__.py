@@ -1,0 +1,1 @@
+"""A worker in production: health, metrics, logs, recycling, and several processes."""
