@@ -91,9 +91,7 @@ async def test_without_the_store_the_counters_are_still_there(tmp_path: Path) ->
     executor = Executor.of(double)
     own = ProcessMetrics([executor], [])
     sock = listen(0)
-    routes = metrics_routes(
-        lambda found: [*own.families(), *found], StoreGauges(lambda: [broken])
-    )
+    routes = metrics_routes(lambda found: [*own.families(), *found], StoreGauges(lambda: [broken]))
     async with serve([(sock, routes)]), executor:
         await executor.run(double(1))
         found = await scrape(sock.getsockname()[1])

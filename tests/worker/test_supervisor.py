@@ -58,10 +58,7 @@ def working(supervisor: Supervisor) -> list[Child]:
 def starts(metrics: SupervisorMetrics, supervisor: Supervisor) -> float:
     found = [each for each in metrics.collect(supervisor, []) if each.name == "starts"]
     return sum(
-        sample.value
-        for each in found
-        for sample in each.samples
-        if sample.name.endswith("_total")
+        sample.value for each in found for sample in each.samples if sample.name.endswith("_total")
     )
 
 
