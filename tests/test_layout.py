@@ -162,6 +162,7 @@ STATE = {
 """The modules that write the entries of an Execution (``execution.KEYS``), each with its reason."""
 
 OTHERS = {
+    "_actions": {"stores/memory/store.py"},
     "_began": {"engine/dispatcher.py"},
     "_created": {
         "model/construction.py",

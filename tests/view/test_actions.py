@@ -20,13 +20,13 @@ async def test_an_action_on_a_filter_changes_all_matching_events_and_no_others(
     events = await filled(executor, 700)
     monitor = Monitor(executor if inside else executor.store)
     failed = [event for event in events if event.status is EventStatus.FAILED]
-    assert await actions.retry_all(monitor, None, EventFilter(upto=300)) == 60
-    assert await actions.retry_all(monitor, "another", EventFilter()) == 0
+    assert await actions.retry_all(monitor, None, EventFilter(upto=300), "test") == 60
+    assert await actions.retry_all(monitor, "another", EventFilter(), "test") == 0
     counts = await executor.store.counts()
     assert counts[EventStatus.PENDING] == 70
     assert counts[EventStatus.FAILED] == len(failed) - 60
-    assert await actions.cancel_all(monitor, None, EventFilter(upto=300)) == 60
-    assert await actions.cancel_all(monitor, None, EventFilter(EventStatus.COMPLETED)) == 0
+    assert await actions.cancel_all(monitor, None, EventFilter(upto=300), "test") == 60
+    assert await actions.cancel_all(monitor, None, EventFilter(EventStatus.COMPLETED), "test") == 0
     counts = await executor.store.counts()
     assert counts[EventStatus.CANCELLED] == 60
     assert counts[EventStatus.PENDING] == 10
@@ -44,13 +44,13 @@ async def test_actions_on_one_event_report_whether_they_were_possible(
     monitor = Monitor(executor if inside else executor.store)
     (record,) = await monitor.list_events(None, EventFilter())
     assert actions.possible_actions(record) == ("cancel",)
-    assert not await actions.retry(monitor, record)
-    assert await actions.cancel(monitor, record)
-    assert not await actions.cancel(monitor, record)
+    assert not await actions.retry(monitor, record, "test")
+    assert await actions.cancel(monitor, record, "test")
+    assert not await actions.cancel(monitor, record, "test")
     assert event.status is EventStatus.CANCELLED
     (record,) = await monitor.list_events(None, EventFilter())
     assert actions.possible_actions(record) == ("retry",)
-    assert await actions.retry(monitor, record)
+    assert await actions.retry(monitor, record, "test")
     assert event.status is EventStatus.PENDING
     await monitor.close()
     await executor.store.close()

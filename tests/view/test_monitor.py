@@ -252,7 +252,7 @@ async def test_pause_pauses_the_executor_and_resume_also_ends_a_pause_of_the_que
     monitor = Monitor(executor)
     assert await monitor.can_pause()
     assert not await monitor.paused()
-    await monitor.pause()
+    await monitor.pause("test")
     assert executor.paused
     assert await monitor.paused()
     await monitor.resume()
@@ -277,7 +277,7 @@ async def test_a_pause_of_all_queues_also_pauses_a_queue_that_is_created_later(
     first = SumExecutor(store=url, queue="first")
     await first.append(Sum(n=3))
     monitor = Monitor(url)
-    await monitor.pause()
+    await monitor.pause("test")
     later = SumExecutor(store=url, queue="later")
     event = await later.append(Sum(n=3))
     assert (await later.store.claim("worker"))[0] == []

@@ -11,6 +11,7 @@ from ..core import EventStatus, Execution
 from ..drawing.text import one_line, shorten
 from ..errors import ValidationError
 from ..model.execution import TERMINAL
+from ..rules.action import KEPT, Action
 from ..stores.record import Record
 from ..stores.schedule_record import ScheduleRecord
 from ..view.plain_json import plain_json
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 COUNTERS: Final = ("attempt_number", "failure_count", "denials", "interruptions")
+_OPTIONAL: Final[Mapping[str, Any]] = {"ended": None, "actions": ()}
+"""The values of fields that a file may leave out."""
 _FORMER: Final = {"attempt": "attempt_number", "tries": "failure_count"}
 """Present names of counters by those that earlier versions wrote, which a Record has."""
 
@@ -45,6 +48,7 @@ def exported(record: Record) -> dict[str, Any]:
         **{name: getattr(record, name) for name in COUNTERS},
         "key": record.key,
         "costs": record.costs,
+        "actions": [action._asdict() for action in record.actions],
         "payload": record.payload,
     }
 
@@ -135,8 +139,8 @@ def _with_present_names(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(name: str, data: Mapping[str, Any]) -> Any:
     if name not in data:
-        if name == "ended":  # earlier versions did not write it
-            return None
+        if name in _OPTIONAL:
+            return _OPTIONAL[name]
         raise ValidationError(f"{name}: is required and not there")
     try:
         return _READERS[name](data[name])
@@ -206,6 +210,12 @@ def _costs(value: Any) -> dict[str, float]:
     return {_text(name): cost for name, cost in value.items()}  # 1 stays 1, and 1.0 stays 1.0
 
 
+def _actions(value: Any) -> tuple[Action, ...]:
+    if not isinstance(value, list):
+        raise TypeError
+    return tuple(map(Action.from_dict, value))[-KEPT:]
+
+
 def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError
@@ -223,6 +233,7 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     **dict.fromkeys(COUNTERS, _count),
     "key": _or_none(_text),
     "costs": _costs,
+    "actions": _actions,
     "payload": _mapping,
 }
 
@@ -237,5 +248,6 @@ _KINDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(COUNTERS, "a whole number of at least 0"),
     "key": "a text, or null",
     "costs": "an object of finite numbers",
+    "actions": "a list of actions",
     "payload": "an object",
 }

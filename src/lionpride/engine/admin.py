@@ -9,12 +9,13 @@ from time import time
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from ..errors import NotFoundError, OperationError
+from ..errors import OperationError
 from ..model.collections.container import IdLike
 from ..model.element import as_id
 from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from ..model.progress import Live
+from ..stores.bulk import PIECE, retry_known
 from ..stores.continuations import cancel_continuation, cancel_known
 from ..stores.contract import Cancelled, Named, Relative, Store, not_here
 from ..stores.record import Record
@@ -26,14 +27,12 @@ from .run_control import RunControl
 
 if TYPE_CHECKING:
     from ..drawing.notebook import Picture
+    from ..rules.action import Action
     from ..rules.explain import Why
 
 __all__ = ("Admin",)
 
 _PENDING = EventStatus.PENDING
-
-_PAGE: Final = 500
-"""Events that are cancelled or retried in one transaction of a durable store."""
 
 _CLEANED: Final = (EventStatus.COMPLETED, EventStatus.FAILED, EventStatus.ABORTED)
 
@@ -80,21 +79,21 @@ class Admin:
             return held
         return _event_of(record)
 
-    async def cancel(self, event: Event | IdLike) -> bool:
+    async def cancel(self, event: Event | IdLike, by: str | None) -> bool:
         """Cancel an event; see ``Executor.cancel``."""
         held = await find_event(self._store, event)
-        (answer,) = await self._store.cancel((held,))
+        (answer,) = await self._store.cancel((held,), by=by)
         if answer is Cancelled.DONE:
             self._notify(held, _PENDING, EventStatus.CANCELLED)
         elif answer is Cancelled.SETTLED:
-            answer = await cancel_continuation(self._store, held.id)
+            answer = await cancel_continuation(self._store, held.id, by=by)
         return answer is not Cancelled.SETTLED
 
-    async def retry(self, event: Event | IdLike) -> Event:
+    async def retry(self, event: Event | IdLike, by: str | None) -> Event:
         """Return a finished event to pending; see ``Executor.retry``."""
         held = await find_event(self._store, event)
         before = held.execution.status
-        await self._store.retry((held,))
+        await self._store.retry((held,), by=by)
         self._notify(held, before, _PENDING)
         return held
 
@@ -116,6 +115,13 @@ class Admin:
             raise not_here(event, self._store.queue)
         return explain(standing, self._control.near(standing))
 
+    async def actions(self, event: Event | IdLike) -> tuple[Action, ...]:
+        """Return who has cancelled or retried an event; see ``Executor.actions``."""
+        (record,) = await self._store.get((as_id(event),))
+        if record is None:
+            raise not_here(event, self._store.queue)
+        return record.actions
+
     def parents(self, event: Event | IdLike) -> AsyncGenerator[Relative, None]:
         """Yield the parents of an event; see ``Executor.parents``."""
         return relatives(self._store.parents, as_id(event))
@@ -126,12 +132,12 @@ class Admin:
 
     # -- many events -------------------------------------------------------------------------
 
-    async def cancel_all(self, ids: Sequence[UUID]) -> int:
+    async def cancel_all(self, ids: Sequence[UUID], by: str | None) -> int:
         """Cancel events, and what continues them; return the number that had not finished."""
         count = 0
         # The first ones may be running. If they were cancelled first, others would start.
-        for first in reversed(range(0, len(ids), _PAGE)):
-            answers = await cancel_known(self._store, ids[first : first + _PAGE])
+        for first in reversed(range(0, len(ids), PIECE)):
+            answers = await cancel_known(self._store, ids[first : first + PIECE], by=by)
             for uid, answer in answers.items():
                 held = self._store.states.find(uid)
                 if answer is Cancelled.DONE and isinstance(held, Event):
@@ -140,38 +146,31 @@ class Admin:
             count += len(answers) - len(settled)
             for record in await self._store.get(settled):
                 if record is not None and record.continued_by is not None:
-                    answer = await cancel_continuation(self._store, record.id)
+                    answer = await cancel_continuation(self._store, record.id, by=by)
                     count += answer is not Cancelled.SETTLED
             await asyncio.sleep(0)  # other events run between two pages
         return count
 
-    async def retry_failed(self) -> int:
+    async def retry_failed(self, by: str | None) -> int:
         """Return all FAILED events to pending; see ``Executor.retry_failed``."""
         last, count = await self._store.last_arrival(), 0
         if not self._store.is_shared:
-            return await self._retry_all(self._store.states.of(EventStatus.FAILED))
+            return await self._retry_all(self._store.states.of(EventStatus.FAILED), by)
         after = 0
-        while page := await self._store.list_records(EventStatus.FAILED, after=after, limit=_PAGE):
+        while page := await self._store.list_records(EventStatus.FAILED, after=after, limit=PIECE):
             after = page[-1].number
-            count += await self._retry_all([each.id for each in page if each.number <= last])
+            ids = [each.id for each in page if each.number <= last]
+            count += await self._retry_all(ids, by)
         return count
 
-    async def _retry_all(self, events: Sequence[Named]) -> int:
+    async def _retry_all(self, events: Sequence[Named], by: str | None) -> int:
         """Return failed events to pending, and count them; other callers may do the same."""
-        if not events:
-            return 0
-        try:
-            await self._store.retry(events)
-        except (OperationError, NotFoundError):
-            if len(events) == 1:
-                return 0
-            middle = len(events) // 2
-            return await self._retry_all(events[:middle]) + await self._retry_all(events[middle:])
-        for event in events if self._observers.level else ():
+        retried = await retry_known(self._store, events, by=by)
+        for event in retried if self._observers.level else ():
             held = event if isinstance(event, EventData) else self._store.states.find(as_id(event))
             if held is not None:
                 self._observers.notify(held, EventStatus.FAILED, _PENDING)
-        return len(events)
+        return len(retried)
 
     async def cleanup_events(
         self, statuses: Collection[EventStatus | str] | EventStatus | str | None

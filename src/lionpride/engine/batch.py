@@ -127,13 +127,13 @@ class Batch(Generic[R]):
                 return event  # it may be one that was made from its record
         return await self._completion.finished(event)
 
-    async def cancel(self) -> int:
+    async def cancel(self, *, by: str | None = None) -> int:
         """Cancel the events that have not finished, as ``Executor.cancel`` does for one.
 
         Returns:
             The number of events that had not finished.
         """
-        return await self._admin.cancel_all(self.event_ids)
+        return await self._admin.cancel_all(self.event_ids, by)
 
 
 async def find_batch_end(store: Store, batch: IdLike) -> BatchEnd:

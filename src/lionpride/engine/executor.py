@@ -56,6 +56,7 @@ from .submission import Submission
 
 if TYPE_CHECKING:
     from ..drawing.notebook import Picture
+    from ..rules.action import Action
     from ..rules.explain import Why
 
 __all__ = ("Executor",)
@@ -610,7 +611,7 @@ class Executor:
         """
         await self._control.join(self.start)
 
-    async def pause(self, scope: Scope = "executor") -> None:
+    async def pause(self, scope: Scope = "executor", *, by: str | None = None) -> None:
         """Start no more events until ``resume()``; what runs goes on, and events are accepted.
 
         A pause of the executor holds for this object alone: other executors and processes that
@@ -624,11 +625,13 @@ class Executor:
 
         Args:
             scope: "executor" or "queue".
+            by: Who asks for it. The store keeps the name until the pause of the queue ends, for
+                ``why``, the page and the command line. A pause of the executor takes none.
 
         Raises:
-            ValidationError: for another scope.
+            ValidationError: for another scope, an invalid name, or a name without scope="queue".
         """
-        await self._control.pause(scope, self.start)
+        await self._control.pause(scope, self.start, by)
 
     async def resume(self, scope: Scope = "executor") -> None:
         """Start events again, after a ``pause()`` of this scope; without one, nothing happens.
@@ -848,11 +851,16 @@ class Executor:
         """
         return await self._admin.get(event)
 
-    async def cancel(self, event: Event | IdLike) -> bool:
+    async def cancel(self, event: Event | IdLike, *, by: str | None = None) -> bool:
         """Cancel an event: a pending one at once, a running one at its next ``await``.
 
         If another event continues it, that one is cancelled, and the pending events that were
         appended with it.
+
+        Args:
+            event: The event, or its id.
+            by: Who asks for it, such as the name of a user. The store keeps the last ten names with
+                the event, for ``actions``, the page and the command line; None records nothing.
 
         Returns:
             True if the event had not finished. It finishes then: no further attempt follows, unless
@@ -860,30 +868,50 @@ class Executor:
 
         Raises:
             NotFoundError: if the event is unknown.
+            ValidationError: for an invalid name.
         """
-        return await self._admin.cancel(event)
+        return await self._admin.cancel(event, by)
 
-    async def retry(self, event: Event | IdLike) -> Event:
+    async def retry(self, event: Event | IdLike, *, by: str | None = None) -> Event:
         """Return a FAILED, CANCELLED or ABORTED event to pending, whatever its parents are.
 
         It keeps its id, its priority and its arrival. Its failures are counted from 0 again. Events
         that were cancelled because it had not finished as they require wait for it again.
 
+        Args:
+            event: The event, or its id.
+            by: Who asks for it; see ``cancel``.
+
         Raises:
             NotFoundError: if the event is unknown.
             OperationError: if it has not finished, or has another final status.
+            ValidationError: for an invalid name.
         """
-        return await self._admin.retry(event)
+        return await self._admin.retry(event, by)
 
-    async def retry_failed(self) -> int:
+    async def retry_failed(self, *, by: str | None = None) -> int:
         """Return all FAILED events of the queue to pending, as ``retry`` does for one.
 
         In a durable store, these include events that other processes appended.
 
+        Args:
+            by: Who asks for it; see ``cancel``.
+
         Returns:
             The number of events.
         """
-        return await self._admin.retry_failed()
+        return await self._admin.retry_failed(by)
+
+    async def actions(self, event: Event | IdLike) -> tuple[Action, ...]:
+        """Return who has cancelled or retried an event with a name (``by``), the oldest first.
+
+        Each action has the attributes ``what`` ("cancel" or "retry"), ``by``, and ``at``, a Unix
+        timestamp in seconds. The store keeps the last ten.
+
+        Raises:
+            NotFoundError: if the event is unknown.
+        """
+        return await self._admin.actions(event)
 
     async def remove(self, event: Event | IdLike) -> Event:
         """Remove an event that is not running. The caller may append it again.

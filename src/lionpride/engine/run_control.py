@@ -160,10 +160,15 @@ class RunControl:
 
     # -- pause and drain ---------------------------------------------------------------------
 
-    async def pause(self, scope: Scope, start: Call) -> None:
+    async def pause(self, scope: Scope, start: Call, by: str | None) -> None:
         """Start no more events until ``resume``; see ``Executor.pause``."""
         if _is_of_queue(scope):
-            await self._store.pause()
+            await self._store.pause(by=by)
+        elif by is not None:
+            raise ValidationError(
+                f"by={safe_repr(by)} needs scope='queue': a pause of this executor alone is not "
+                "stored, and has no record"
+            )
         else:
             await (await self._started(start)).pause()
 

@@ -40,7 +40,7 @@ _RESERVED: Mapping[str, str] = {
     "as_fresh_event": "a copy to run again",
 }
 
-_OURS = {BEGAN, "_leased", "_meter", "_picked", "_since", "_solo", "_told", ENTRY}
+_OURS = {BEGAN, "_actions", "_leased", "_meter", "_picked", "_since", "_solo", "_told", ENTRY}
 
 
 class EventData(Element):

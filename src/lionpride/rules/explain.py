@@ -125,7 +125,7 @@ def explain(standing: Standing, near: Near | None = None) -> Why:
 
 def _holds(at: Standing, near: Near) -> Iterator[Hold]:
     if at.status in TERMINAL:
-        yield Hold("ended", f"it has finished: {at.status.value}")
+        yield Hold("ended", f"it has finished: {at.status.value}{_cancelled_by(at)}")
     elif at.status is _S.PROCESSING and near.is_starting and near.is_paused:
         yield Hold(
             "paused",
@@ -144,7 +144,7 @@ def _holds(at: Standing, near: Near) -> Iterator[Hold]:
         )
     elif at.status is _S.PROCESSING:
         worker = f"worker {at.holder} has it" if at.holder else "a worker has it"
-        yield Hold("running", f"{worker}, attempt {at.attempt}")
+        yield Hold("running", f"{worker}, attempt {at.attempt}{_cancelled_by(at)}")
     else:
         yield from _of_its_own(at)
         yield from _of_workers(at, near)
@@ -159,6 +159,13 @@ def _holds(at: Standing, near: Near) -> Iterator[Hold]:
             )
         if at.ahead:
             yield Hold("behind", _behind(at))
+
+
+def _cancelled_by(at: Standing) -> str:
+    """Return who has cancelled the event, if that is on record."""
+    last = at.actions[-1] if at.actions else None
+    is_cancel = last is not None and last.what == "cancel"
+    return f"; {last}" if is_cancel and at.status in (_S.CANCELLED, _S.PROCESSING) else ""
 
 
 def _of_its_own(at: Standing) -> Iterator[Hold]:
@@ -177,9 +184,11 @@ def _of_its_own(at: Standing) -> Iterator[Hold]:
             yield Hold("due", f"it is scheduled: due {when}", at.due)
     if at.paused is not None and at.paused > at.now:
         if at.paused >= FOR_EVER:
+            named = at.pause is not None and at.pause.by is not None
             text = (
-                'the whole queue is paused by hand: resume it with executor.resume(scope="queue"), '
-                "on its page or in `lionpride top`"
+                f"the whole queue is paused by hand{f' ({at.pause})' if named else ''}: resume it "
+                'with executor.resume(scope="queue"), on its page, with `lionpride resume` or in '
+                "`lionpride top`"
             )
             yield Hold("queue paused", text)
         else:

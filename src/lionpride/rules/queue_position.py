@@ -9,6 +9,7 @@ from uuid import UUID
 
 from ..model.after import When
 from ..model.execution import EventStatus
+from .action import Action, PauseRecord
 from .limits.fleet import Starts
 from .limits.limit import Account, Limit
 from .limits.limit_set import Limits
@@ -176,6 +177,8 @@ class Standing(NamedTuple):
         expires: The latest start; None for no limit.
         ahead: Number of due events before it; 0 if the event itself is not due.
         paused: Nothing of the queue is claimed before this time; None without a pause.
+        pause: Who has paused the queue by hand, and when; None if it is not.
+        actions: Who has cancelled or retried the event, the oldest first.
         rooms: Its need for limits.
         workers: The workers of its queue.
         holder: The worker that has claimed it; None if none has.
@@ -196,6 +199,8 @@ class Standing(NamedTuple):
     expires: float | None = None
     ahead: int = 0
     paused: float | None = None
+    pause: PauseRecord | None = None
+    actions: tuple[Action, ...] = ()
     rooms: tuple[Room, ...] = ()
     workers: tuple[QueueWorker, ...] = ()
     holder: str | None = None

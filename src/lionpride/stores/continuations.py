@@ -15,7 +15,7 @@ from .relatives import relative_pages
 __all__ = ("cancel_continuation", "cancel_known")
 
 
-async def cancel_continuation(store: Store, uid: UUID) -> Cancelled:
+async def cancel_continuation(store: Store, uid: UUID, *, by: str | None = None) -> Cancelled:
     """Cancel what continues an event that has completed, and the events that it has appended.
 
     The last continuation is cancelled, and those of its parents that are pending and have arrived
@@ -24,6 +24,7 @@ async def cancel_continuation(store: Store, uid: UUID) -> Cancelled:
     Args:
         store: The store of the event.
         uid: The id of the event.
+        by: See ``Store.cancel``.
 
     Returns:
         The answer for the last continuation; SETTLED if there is none.
@@ -33,8 +34,8 @@ async def cancel_continuation(store: Store, uid: UUID) -> Cancelled:
         continued, (record,) = record, await store.get([following])
         if record is None or record.continued_by is not None:
             continue
-        answer = (await cancel_known(store, [following])).get(following, Cancelled.SETTLED)
-        await _cancel_parents(store, record, continued)
+        answer = (await cancel_known(store, [following], by=by)).get(following, Cancelled.SETTLED)
+        await _cancel_parents(store, record, continued, by)
         if answer is not Cancelled.SETTLED:
             return answer
         (record,) = await store.get([following])  # it may have been continued meanwhile
@@ -43,7 +44,7 @@ async def cancel_continuation(store: Store, uid: UUID) -> Cancelled:
     return Cancelled.SETTLED
 
 
-async def _cancel_parents(store: Store, event: Record, continued: Record) -> None:
+async def _cancel_parents(store: Store, event: Record, continued: Record, by: str | None) -> None:
     """Cancel the pending parents of a continuation that have arrived after the first event."""
     with suppress(NotFoundError):  # it may be removed meanwhile
         async for page in relative_pages(store.parents, event.id):
@@ -56,17 +57,21 @@ async def _cancel_parents(store: Store, event: Record, continued: Record) -> Non
                     and record.queue == continued.queue
                     and record.number > continued.number
                 ],
+                by=by,
             )
 
 
-async def cancel_known(store: Store, ids: Sequence[UUID]) -> dict[UUID, Cancelled]:
+async def cancel_known(
+    store: Store, ids: Sequence[UUID], *, by: str | None = None
+) -> dict[UUID, Cancelled]:
     """Cancel events, and return the answer for each; events that were removed are left out."""
     if not ids:
         return {}
     try:
-        return dict(zip(ids, await store.cancel(ids), strict=True))
+        return dict(zip(ids, await store.cancel(ids, by=by), strict=True))
     except NotFoundError:
         if len(ids) == 1:
             return {}
     middle = len(ids) // 2
-    return await cancel_known(store, ids[:middle]) | await cancel_known(store, ids[middle:])
+    first = await cancel_known(store, ids[:middle], by=by)
+    return first | await cancel_known(store, ids[middle:], by=by)

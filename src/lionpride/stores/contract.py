@@ -36,6 +36,7 @@ from .states import States
 from .terms import Terms
 
 if TYPE_CHECKING:
+    from ..rules.action import PauseRecord
     from ..rules.queue_position import About, Room, Standing, Unreadable
     from .inspector import Inspector, WorkerRecord
     from .record import Record
@@ -356,26 +357,38 @@ class Store(Protocol):
 
     # -- administration ----------------------------------------------------------------------
 
-    async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:
+    async def cancel(self, events: Sequence[Named], *, by: str | None = None) -> list[Cancelled]:
         """Cancel pending events, and request it from the workers of claimed ones.
+
+        Args:
+            events: The events.
+            by: Who asks for it: it is recorded as an ``Action`` of each event that had not
+                finished. None records nothing.
 
         Returns:
             An answer for each, in order.
 
         Raises:
             NotFoundError: if an event is unknown; none is cancelled then.
+            ValidationError: for an invalid name.
         """
 
-    async def retry(self, events: Sequence[Named]) -> None:
+    async def retry(self, events: Sequence[Named], *, by: str | None = None) -> None:
         """Return FAILED, CANCELLED or ABORTED events to PENDING, whatever their parents are.
 
         Children that were cancelled for them wait again, and so on for their children, also if they
         are among the given events. Children that still wait for other parents wait for these events
         as well.
 
+        Args:
+            events: The events.
+            by: Who asks for it: it is recorded as an ``Action`` of each event. None records
+                nothing.
+
         Raises:
             NotFoundError: if an event is unknown; nothing is changed then.
             OperationError: if an event has another status; nothing is changed then.
+            ValidationError: for an invalid name.
         """
 
     async def remove(self, events: Sequence[Named]) -> None:
@@ -398,7 +411,7 @@ class Store(Protocol):
             The removed events that this process had.
         """
 
-    async def pause(self, until: float = FOR_EVER) -> None:
+    async def pause(self, until: float = FOR_EVER, *, by: str | None = None) -> None:
         """Make no claims before a time, for every worker of the queue, now and later.
 
         Running events continue. The pause is stored with the queue, beside the wait that a service
@@ -408,6 +421,10 @@ class Store(Protocol):
         Args:
             until: A Unix timestamp in seconds; 0.0 ends the pause, also one that a service asked
                 for.
+            by: Who asks for it, for ``pause_record``.
+
+        Raises:
+            ValidationError: for an invalid name.
         """
 
     async def import_records(self, records: Sequence[Record]) -> int:
@@ -520,6 +537,9 @@ class Store(Protocol):
 
     async def paused_until(self) -> float:
         """Return the time before which nothing is claimed; without a pause it is past, or 0.0."""
+
+    async def pause_record(self) -> PauseRecord | None:
+        """Return who has paused the queue by hand, and when; None if that is not so."""
 
     async def explain(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         """Return the position of an event in the queue, and what it needs of limits.

@@ -12,6 +12,7 @@ from ..model.element import Element
 from ..model.event_data import EventData
 from ..model.execution import EventStatus
 from ..model.progress import Progress
+from ..rules.action import Action
 from ..rules.limits.costs import bill_on_record
 
 __all__ = ("Record",)
@@ -29,6 +30,7 @@ class Record:
             finished, or the store does not record the time.
         progress: The last progress report of a running attempt, if it is known here.
         chunks: Number of chunks that a running stream has yielded.
+        actions: Who has cancelled or retried it, the oldest first.
     """
 
     number: int
@@ -48,6 +50,7 @@ class Record:
     ended: float | None = None
     progress: Progress | None = None
     chunks: int = 0
+    actions: tuple[Action, ...] = ()
 
     @property
     def is_blocked(self) -> bool:
@@ -96,6 +99,7 @@ class Record:
             costs=costs,
             progress=state.progress if runs else None,
             chunks=len(state.chunks) if runs else 0,
+            actions=event.__dict__.get("_actions", ()),
         )
 
     def event(self) -> Element:

@@ -9,6 +9,8 @@ from uuid import UUID
 from ..core import EventStatus
 from ..errors import NotFoundError, OperationError
 from ..rules.state_machine import RETRYABLE
+from ..stores.bulk import matching_pages, retry_known
+from ..stores.continuations import cancel_known
 from ..stores.contract import Cancelled
 from ..stores.inspector import EventFilter
 from ..stores.record import Record
@@ -31,8 +33,6 @@ PAUSE_SCHEDULE = "pause_schedule"
 RESUME_SCHEDULE = "resume_schedule"
 RUN_SCHEDULE = "run_schedule"
 
-PAGE_SIZE = 500
-
 FAILED = EventStatus.FAILED
 OPEN = (EventStatus.PENDING, EventStatus.PROCESSING)
 
@@ -53,29 +53,35 @@ def possible_actions_on_schedule(shown: ShownSchedule) -> tuple[str, ...]:
     return PAUSE_SCHEDULE, RUN_SCHEDULE
 
 
-async def retry(monitor: Monitor, record: Record) -> bool:
-    """Return a finished event to pending; return False if that is no longer possible."""
-    return await _retry(monitor, record.queue, [record.id]) == 1
+async def retry(monitor: Monitor, record: Record, by: str) -> bool:
+    """Return a finished event to pending; return False if that is no longer possible.
+
+    Args:
+        monitor: The queues.
+        record: The event.
+        by: Who asks for it; see ``Store.retry``.
+    """
+    return await _retry(monitor, record.queue, [record.id], by) == 1
 
 
-async def cancel(monitor: Monitor, record: Record) -> bool:
+async def cancel(monitor: Monitor, record: Record, by: str) -> bool:
     """Cancel a pending event, or ask its worker to; return False if it has finished."""
-    return await _cancel(monitor, record.queue, [record.id]) == 1
+    return await _cancel(monitor, record.queue, [record.id], by) == 1
 
 
-async def retry_all(monitor: Monitor, queue: str | None, what: EventFilter) -> int:
+async def retry_all(monitor: Monitor, queue: str | None, what: EventFilter, by: str) -> int:
     """Return all matching events to pending that can be retried, and count them."""
     count = 0
     async for name, page in _pages(monitor, queue, what):
-        count += await _retry(monitor, name, [r.id for r in page if r.status in RETRYABLE])
+        count += await _retry(monitor, name, [r.id for r in page if r.status in RETRYABLE], by)
     return count
 
 
-async def cancel_all(monitor: Monitor, queue: str | None, what: EventFilter) -> int:
+async def cancel_all(monitor: Monitor, queue: str | None, what: EventFilter, by: str) -> int:
     """Cancel all matching events that have not finished, and count them."""
     count = 0
     async for name, page in _pages(monitor, queue, what):
-        count += await _cancel(monitor, name, [r.id for r in page if r.status in OPEN])
+        count += await _cancel(monitor, name, [r.id for r in page if r.status in OPEN], by)
     return count
 
 
@@ -85,49 +91,32 @@ async def _pages(
     """Yield all matching events, queue by queue, newest first, each once."""
     for name in await monitor.queues():
         if queue in (None, name):
-            before: int | None = None
-            while page := await monitor.inspector(name).list_events(
-                what, before=before, limit=PAGE_SIZE
-            ):
-                before = page[-1].number
+            async for page in matching_pages(monitor.inspector(name), what):
                 yield name, page
 
 
-async def _retry(monitor: Monitor, queue: str, ids: Sequence[UUID]) -> int:
+async def _retry(monitor: Monitor, queue: str, ids: Sequence[UUID], by: str) -> int:
     """Retry the events that still can be retried: other callers may change them too."""
-    if not ids:
-        return 0
     executor = monitor.executor
+    if executor is None:
+        return len(await retry_known(monitor.store(queue), ids, by=by))
+    if len(ids) != 1:
+        return sum(await asyncio.gather(*(_retry(monitor, queue, [one], by) for one in ids)))
     try:
-        if executor is None:
-            await monitor.store(queue).retry(ids)
-        elif len(ids) == 1:
-            await executor.retry(ids[0])
-        else:
-            return sum(await asyncio.gather(*(_retry(monitor, queue, [one]) for one in ids)))
+        await executor.retry(ids[0], by=by)
     except (OperationError, NotFoundError):
-        if len(ids) == 1:
-            return 0
-        middle = len(ids) // 2
-        first = await _retry(monitor, queue, ids[:middle])
-        return first + await _retry(monitor, queue, ids[middle:])
-    return len(ids)
-
-
-async def _cancel(monitor: Monitor, queue: str, ids: Sequence[UUID]) -> int:
-    if not ids:
         return 0
+    return 1
+
+
+async def _cancel(monitor: Monitor, queue: str, ids: Sequence[UUID], by: str) -> int:
     executor = monitor.executor
+    if executor is None:
+        answers = await cancel_known(monitor.store(queue), ids, by=by)
+        return sum(answer is not Cancelled.SETTLED for answer in answers.values())
+    if len(ids) != 1:
+        return sum(await asyncio.gather(*(_cancel(monitor, queue, [one], by) for one in ids)))
     try:
-        if executor is not None:
-            if len(ids) == 1:
-                return int(await executor.cancel(ids[0]))
-            return sum(await asyncio.gather(*(_cancel(monitor, queue, [one]) for one in ids)))
-        answers = await monitor.store(queue).cancel(ids)
+        return int(await executor.cancel(ids[0], by=by))
     except NotFoundError:
-        if len(ids) == 1:
-            return 0
-        middle = len(ids) // 2
-        first = await _cancel(monitor, queue, ids[:middle])
-        return first + await _cancel(monitor, queue, ids[middle:])
-    return sum(answer is not Cancelled.SETTLED for answer in answers)
+        return 0

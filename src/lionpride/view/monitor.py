@@ -12,6 +12,7 @@ from uuid import UUID
 from ..core import EventStatus, Executor
 from ..engine.schedules import Schedules
 from ..errors import ConfigurationError, NotFoundError, StoreError
+from ..rules.action import PauseRecord
 from ..rules.explain import Why, explain
 from ..rules.state_machine import FOR_EVER
 from ..stores.contract import Store, is_paused
@@ -135,14 +136,23 @@ class Monitor:
             return True
         return any([await is_paused(each) for each in await self._all_stores()])
 
-    async def pause(self) -> None:
-        """Pause the executor; without one, pause the workers of all queues."""
+    async def pause(self, by: str) -> None:
+        """Pause the executor; without one, pause the workers of all queues.
+
+        Args:
+            by: Who asks for it: recorded with the queues.
+        """
         if self.executor is not None:
             await self.executor.pause()
             return
-        await self._pause_later_queues(FOR_EVER)
+        await self._pause_later_queues(FOR_EVER, by)
         for each in await self._all_stores():
-            await each.pause()
+            await each.pause(by=by)
+
+    async def pause_record(self) -> PauseRecord | None:
+        """Return the last pause of a queue by hand; None if no queue is paused."""
+        records = [await each.pause_record() for each in await self._all_stores()]
+        return max((each for each in records if each is not None), key=_at, default=None)
 
     async def resume(self) -> None:
         """End the pause of the executor, and of every queue."""
@@ -153,7 +163,7 @@ class Monitor:
             if await is_paused(each):
                 await each.pause(0.0)
 
-    async def _pause_later_queues(self, until: float) -> None:
+    async def _pause_later_queues(self, until: float, by: str | None = None) -> None:
         """Pause the queues that are made from now on, too.
 
         A new queue copies the pause of the queue with the empty name, which contains no events.
@@ -163,7 +173,7 @@ class Monitor:
         store = open_store(self._url, queue="", name="")
         try:
             if until or await is_paused(store):
-                await store.pause(until)
+                await store.pause(until, by=by)
         finally:
             await store.close()
         self._queues_read_at = -QUEUES_MAX_AGE  # queues that were made before that are listed now
@@ -285,6 +295,10 @@ class Monitor:
             known |= {(one.pool, one.key): one for one in some}
         limits = limits_of(await self.workers(), self.executor)
         return gauges_of(limits, known.values())
+
+
+def _at(pause: PauseRecord) -> float:
+    return pause.at
 
 
 async def _check_exists(store: Any, name: str) -> None:

@@ -17,6 +17,7 @@ from ..stores.record import Record
 __all__ = [
     "FAILURE_STATUSES",
     "ScheduleMark",
+    "cancelled_by",
     "condition_of",
     "created_of",
     "due_of",
@@ -59,6 +60,15 @@ _REQUIRED: Final = {
 def status_of(record: Record) -> str:
     """Return the status of an event as text; "blocked" if it waits for its parents."""
     return "blocked" if record.is_blocked else record.status.value
+
+
+def cancelled_by(record: Record) -> str | None:
+    """Return who has cancelled an event by hand; None if it was not so, or is not on record."""
+    error = record.payload["execution"].get("error") or {}
+    if not (record.actions and is_by_hand(record.status, error.get("error"), error.get("message"))):
+        return None
+    last = record.actions[-1]
+    return last.by if last.what == "cancel" else None
 
 
 def due_of(record: Record) -> float | None:

@@ -24,6 +24,9 @@ __all__ = ["act"]
 
 _NO_SCHEDULE: Final = "There is no schedule with this id.\n"
 
+_BY: Final = "page"
+"""Who acts, for the record: the page knows no users, and trusts no header that names one."""
+
 FORM_TIMEOUT: Final = 10.0
 """Seconds in which a form has to arrive."""
 
@@ -100,7 +103,7 @@ async def _execute(request: Request, context: PageContext, what: str, given: Any
     """Carry out the action, and redirect to the page that shows its effect."""
     root = request.scope.get("root_path", "")
     if what in ("pause", "resume"):
-        await (context.monitor.pause() if what == "pause" else context.monitor.resume())
+        await (context.monitor.pause(_BY) if what == "pause" else context.monitor.resume())
         return _redirect(link(root, ""))
     if what == "limit":
         return _set_limit(context, root, given)
@@ -111,7 +114,7 @@ async def _execute(request: Request, context: PageContext, what: str, given: Any
         if record is None:
             return plain("There is no event with this id.\n", 404)
         action = actions.retry if what == "retry" else actions.cancel
-        done = int(await action(context.monitor, record))
+        done = int(await action(context.monitor, record, _BY))
         return _redirect(link(root, f"events/{record.id}", {"done": f"{what}-{done}"}))
     filters, upto = ListFilter.of(given), arrival(given.get("upto"))
     if given.get("upto") and upto is None:
@@ -120,7 +123,7 @@ async def _execute(request: Request, context: PageContext, what: str, given: Any
         filters.event_filter if upto is None else replace(filters.event_filter, upto=upto)
     )
     action_on_all = actions.retry_all if what == "retry" else actions.cancel_all
-    done = await action_on_all(context.monitor, filters.queue, event_filter)
+    done = await action_on_all(context.monitor, filters.queue, event_filter, _BY)
     return _redirect(link(root, "events", filters.query() | {"done": f"{what}-{done}"}))
 
 

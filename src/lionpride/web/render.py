@@ -122,6 +122,7 @@ async def page(
         "may": await context.allowed(request),
         "token": context.access.form_token(session),
         "paused": await context.monitor.paused(),
+        "pause": await context.monitor.pause_record(),
         "inside": executor is not None,
     }
     template, all_values = _TEMPLATES.get_template(name), own | dict(values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...core import EventStatus
+from ...drawing.text import one_line
 from ..durable import Shelf
 from ..grammar import json_option, store_command
 from ..place import place_of
@@ -18,15 +19,22 @@ async def counts(store: str, queue: str | None, as_json: bool) -> int:
     """Count them, queue by queue."""
     async with Shelf(place_of(store), queue) as shelf:
         found = {name: await shelf.of(name).counts() for name in shelf.queues}
+        pauses = {name: await shelf.of(name).pause_record() for name in shelf.queues}
     if as_json:
         for name, each in found.items():
-            tell(json_line({"queue": name} | {status.value: n for status, n in each.items()}))
+            pause = pauses[name]
+            paused = None if pause is None else pause._asdict()
+            data = {"queue": name} | {status.value: n for status, n in each.items()}
+            tell(json_line(data | {"paused": paused}))
         return 0
     rows = [[name, *(_cell(each[s]) for s in EventStatus)] for name, each in found.items()]
     if len(rows) != 1:
         sums = [sum(each[s] for each in found.values()) for s in EventStatus]
         rows.append(["all", *map(_cell, sums)])
     show_table(["queue", *EventStatus], rows, range(1, len(EventStatus) + 1))
+    for name, pause in pauses.items():
+        if pause is not None:
+            tell(one_line(f"queue {name} is paused, {pause}"))
     return 0
 
 

@@ -13,7 +13,7 @@ from ...core import EventStatus
 from ...drawing.text import duration, how_far, shorten
 from ...stores.inspector import EventFilter, Inspector
 from ...stores.record import Record
-from ...view.records import created_of, error_of, seconds_of, status_of
+from ...view.records import cancelled_by, created_of, error_of, seconds_of, status_of
 from ...view.redact import hide_secrets, label_of
 from ..durable import Shelf
 from ..grammar import json_option, option, store_command
@@ -184,7 +184,9 @@ def _ran(record: Record, _: float) -> str:
 
 
 def _why(record: Record, _: float) -> str:
-    return shorten(how_far(record.progress, record.chunks), 60) or error_of(record, 60)
+    why = shorten(how_far(record.progress, record.chunks), 60) or error_of(record, 60)
+    by = cancelled_by(record)
+    return f"{why} (by {shorten(by, 40)})" if by is not None else why
 
 
 COLUMNS: Final = (

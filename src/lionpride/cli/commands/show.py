@@ -113,6 +113,8 @@ def _fields(record: Record, related: dict[str, str], reveal: bool) -> dict[str, 
         fields["failed"] = "\n".join(map(_attempt, attempts))
         if trace := attempts[-1].traceback:
             fields["traceback"] = trace
+    if record.actions:
+        fields["actions"] = "\n".join(map(str, record.actions))
     if (uid := record.continued_by) is not None:
         fields["continued"] = f"by {uid}, which computes the result"
     return fields | related | _own(record, reveal)

@@ -19,6 +19,7 @@ from ...view.history import History
 from ...view.monitor import Monitor
 from ...view.overview import Overview, read_overview
 from ...view.redact import label_of
+from ..caller import caller
 from ..grammar import command, finish, option, store_argument
 from ..place import place_of
 from ..streams import tell
@@ -191,7 +192,7 @@ class Top:
         if await monitor.paused():
             self._question(f"Start events again{words}?", monitor.resume)
         else:
-            self._question(f"Start no more events{words}?", monitor.pause)
+            self._question(f"Start no more events{words}?", lambda: monitor.pause(caller()))
 
     async def _ask_to_retry_all(self) -> None:
         what = EventFilter(actions.FAILED)
@@ -201,7 +202,7 @@ class Top:
             return
 
         async def deed() -> str:
-            done = await actions.retry_all(self.monitor, None, what)
+            done = await actions.retry_all(self.monitor, None, what, caller())
             return f"{plural(done, 'event')} {'is' if done == 1 else 'are'} pending again"
 
         self._question(f"Retry {plural(number, 'failed event')}?", deed)
@@ -213,7 +214,7 @@ class Top:
 
         async def deed() -> str:
             one = actions.cancel if word == "cancel" else actions.retry
-            done = await one(self.monitor, record)
+            done = await one(self.monitor, record, caller())
             return f"{_named(record)}: " + (_DONE[word] if done else "it had already finished")
 
         self._question(f"{word.capitalize()} {_named(record)}?", deed)

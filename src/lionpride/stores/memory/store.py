@@ -23,6 +23,7 @@ from ...model.element import as_id
 from ...model.event_data import EventData
 from ...model.execution import TERMINAL, EventStatus
 from ...model.serialization.depth import fields_that_may_be_deep, refuse_deep_values
+from ...rules.action import Action, PauseRecord, What, and_action, check_by
 from ...rules.dependencies import after_unmet, check_acyclic, continuation_cycle
 from ...rules.limits.limit import Limit
 from ...rules.limits.limit_set import Limits
@@ -129,6 +130,7 @@ class MemoryStore:
         self._about: dict[str, Callable[[], About] | None] = {}
         self._listeners = Listeners()
         self._schedules: dict[str, ScheduleRecord] = {}
+        self._paused: PauseRecord | None = None
         self._alarm: Alarm | None = None  # made when an event expires
         self._inspector: MemoryInspector | None = None
 
@@ -255,6 +257,8 @@ class MemoryStore:
         events = [cast("EventData", record.event()) for record in records]
         for event, record in zip(events, records, strict=True):
             event.execution.status = record.status  # a claimed event may not show it yet
+            if record.actions:
+                event.__dict__["_actions"] = record.actions
         return await self.load(events)
 
     def _check(self, event: EventData) -> None:
@@ -729,28 +733,32 @@ class MemoryStore:
 
     # -- administration ----------------------------------------------------------------------
 
-    async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:
+    async def cancel(self, events: Sequence[Named], *, by: str | None = None) -> list[Cancelled]:
         """See ``Store.cancel``."""
         numbers = [self._number(event) for event in events]
+        check_by(by)
         answers = []
         for number in numbers:
             event = self._all[number]
+            if number not in self._pending and number not in self._processing:
+                answers.append(Cancelled.SETTLED)
+                continue
+            self._note_action(event, "cancel", by)
             if number in self._held or number in self._processing:
                 self._cancelling.add(number)
                 for cancel in tuple(self._workers.values()):
                     cancel(event)
                 answers.append(Cancelled.CLAIMED)
-            elif number in self._pending:
+            else:
                 self._finish_pending(number, cancelled_while_waiting())
                 answers.append(Cancelled.DONE)
-            else:
-                answers.append(Cancelled.SETTLED)
         self._notify_finished(numbers)
         return answers
 
-    async def retry(self, events: Sequence[Named]) -> None:
+    async def retry(self, events: Sequence[Named], *, by: str | None = None) -> None:
         """See ``Store.retry``."""
         numbers = dict.fromkeys(self._number(event) for event in events)
+        check_by(by)
         for number in numbers:
             check_retryable(self._all[number].execution)
         again = self._dependencies.wait_again(numbers) if self._children else {}
@@ -758,11 +766,20 @@ class MemoryStore:
             event, state = self._all[number], self._all[number].execution
             del self.states.lane(state.status)[number]
             requeue(state)
+            if number in numbers:
+                self._note_action(event, "retry", by)
             state.due = inf if number in again else None
             self._pending[number] = event
             self._enqueue(number, None)
         for number in again.keys() - numbers.keys():
             self._listeners.notify_expired(self._all[number], _CANCELLED)
+
+    def _note_action(self, event: EventData, what: What, by: str | None) -> None:
+        """Record who has cancelled or retried an event, if the caller has given a name."""
+        if by is not None:
+            own = event.__dict__
+            action = Action(what, by, self._clock())
+            own["_actions"] = and_action(own.get("_actions", ()), action)
 
     async def remove(self, events: Sequence[Named]) -> None:
         """See ``Store.remove``."""
@@ -803,8 +820,10 @@ class MemoryStore:
             if not self._children or self._dependencies.unfinished_child(number) is None:
                 yield event
 
-    async def pause(self, until: float = FOR_EVER) -> None:
+    async def pause(self, until: float = FOR_EVER, *, by: str | None = None) -> None:
         """See ``Store.pause``."""
+        check_by(by)
+        self._paused = PauseRecord(by, self._clock())
         self._waiting.pause_until(until)
         self._listeners.notify_ready()
 
@@ -943,6 +962,11 @@ class MemoryStore:
             )
         return self._inspector
 
+    async def pause_record(self) -> PauseRecord | None:
+        """See ``Store.pause_record``."""
+        until = self._waiting.paused_until
+        return self._paused if until is not None and until >= FOR_EVER else None
+
     async def explain(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         """See ``Store.explain``."""
         from ...rules.queue_position import First, Standing  # late: running does not need it
@@ -978,6 +1002,8 @@ class MemoryStore:
             expires=state.expires,
             ahead=ahead,
             paused=self._waiting.paused_until,
+            pause=await self.pause_record(),
+            actions=event.__dict__.get("_actions", ()),
             rooms=rooms_of(limits, event, self._given_clock, now) if waits else (),
             workers=tuple(workers),
             first=first,

@@ -167,8 +167,9 @@ SELECT set_config('idle_in_transaction_session_timeout', $2, true),
 _FIND: Final = "SELECT number FROM {queue} WHERE name = $1"
 _MAKE: Final = """
 WITH made AS (
-    INSERT INTO {queue} (name, paused_until)
-    SELECT $1, coalesce((SELECT paused_until FROM {queue} WHERE name = ''), 0)
+    INSERT INTO {queue} (name, paused_until, paused_by, paused_at)
+    SELECT $1, coalesce(q.paused_until, 0), q.paused_by, q.paused_at
+    FROM (SELECT) one LEFT JOIN {queue} q ON q.name = ''
     ON CONFLICT (name) DO NOTHING RETURNING number
 )
 INSERT INTO {counter} (queue, shard) SELECT number, n FROM made, generate_series(0, $2 - 1) n

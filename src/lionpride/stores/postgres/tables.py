@@ -27,6 +27,7 @@ TABLES: Final = (
     "child",
     "continuation",
     "parent_change",
+    "action",
     "schedule",
     "version",
 )

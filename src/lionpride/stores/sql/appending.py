@@ -11,8 +11,10 @@ from uuid import UUID
 from ...errors import ExistsError
 from ...model.after import After
 from ...model.execution import EventStatus
+from ...rules.action import Action
 from ..append_checks import check_room
 from ..terms import Terms
+from .actions import insert_actions
 from .backend import FinishedRow, ReadyRow
 from .codec import full_row, split_rows
 from .dependencies import (
@@ -89,6 +91,7 @@ class AppendRequest:
         exist_ok: True to leave events with a known id unchanged.
         terms: The options of the append.
         after: The parents of some of the events, by the id of the child.
+        actions: Who has cancelled or retried some of the events, by id.
         has: Returns True if this process has the event of a number. It may be called in another
             thread. None if that does not matter.
     """
@@ -99,6 +102,7 @@ class AppendRequest:
     exist_ok: bool = False
     terms: Terms | None = None
     after: Mapping[bytes, After] = field(default_factory=dict)
+    actions: Mapping[bytes, Sequence[Action]] = field(default_factory=dict)
     has: Callable[[int], bool] | None = None
 
     @property
@@ -254,6 +258,11 @@ async def append(
     inserted = await _insert(tx, rows_to_insert, piece, pause)
     if after:
         await insert_dependencies(tx, new, after, parents | dict(zip(new, inserted, strict=True)))
+    if request.actions:
+        of_new = zip(new, inserted, strict=True)
+        await insert_actions(
+            tx, {n: request.actions[uid] for uid, n in of_new if uid in request.actions}
+        )
     if len(inserted) == len(request.rows):
         return Appended(inserted)
     numbers |= zip(new, inserted, strict=True)

@@ -30,6 +30,7 @@ from ...model.serialization.payload import (
     type_and_payload,
 )
 from ...model.unset import Unset
+from ...rules.action import Action, PauseRecord
 from ...rules.limits.costs import has_own_bill, own_bill
 from ...rules.queue_position import About, Blockers, First, QueueWorker, Room, Standing
 from ...rules.state_machine import (
@@ -454,6 +455,8 @@ def standing_of(
     *,
     ahead: int,
     paused: float,
+    pause: PauseRecord | None,
+    actions: tuple[Action, ...],
     rooms: Iterable[Room],
     workers: Iterable[QueueWorker],
     holder: str | None,
@@ -480,6 +483,8 @@ def standing_of(
         expires=expires,
         ahead=ahead,
         paused=paused or None,
+        pause=pause,
+        actions=actions,
         rooms=tuple(rooms),
         workers=tuple(workers),
         holder=holder,

@@ -8,8 +8,10 @@ from typing import Any, Final, NamedTuple
 
 from ...errors import NotFoundError, OperationError
 from ...model.execution import TERMINAL, EventStatus
+from ...rules.action import Action
 from ...rules.state_machine import RETRYABLE, cancelled_while_waiting
 from ..contract import Cancelled, Settled
+from .actions import delete_actions, note_action
 from .backend import FinishedRow, Location, ReadyRow, Transaction
 from .codec import cancelled_row, state_after_ending, state_after_expiry
 from .dependencies import check_no_children, delete_edges, given_children_that_wait, note_retried
@@ -77,19 +79,28 @@ _NEXT_EXPIRY: Final = """
 SELECT expires FROM {ready} WHERE queue = $1 AND expires IS NOT NULL ORDER BY expires LIMIT 1
 """
 _LOCK_QUEUE: Final = "SELECT number FROM {queue} WHERE number = $1 {for_update}"
-_PAUSE: Final = "UPDATE {queue} SET paused_until = $2 WHERE number = $1"
+_PAUSE: Final = """
+UPDATE {queue} SET paused_until = $3, paused_by = $4, paused_at = {now} WHERE number = $2
+"""
 
 
 # -- events that are named ---------------------------------------------------------------------
 
 
-async def cancel(tx: Transaction, numbers: Sequence[int]) -> dict[int, Cancelled]:
+async def cancel(
+    tx: Transaction, numbers: Sequence[int], action: Action | None = None
+) -> dict[int, Cancelled]:
     """Cancel ready events, and request it of the workers that run the others.
 
     A repeat returns what an earlier try returned for an event that is CANCELLED by now.
 
-    Round trips on PostgreSQL: 6 (events, ready, finished, leases, locations, counters). If an event
-    moves at the same time, the operation looks again.
+    Round trips on PostgreSQL: 6 (events, ready, finished, leases, locations, counters), and 2 for
+    an action. If an event moves at the same time, the operation looks again.
+
+    Args:
+        tx: The transaction.
+        numbers: The events.
+        action: Who asks for it.
 
     Raises:
         NotFoundError: if an event is not in this queue; nothing is changed then.
@@ -113,6 +124,8 @@ async def cancel(tx: Transaction, numbers: Sequence[int]) -> dict[int, Cancelled
                 is_cancelled = location.status == _CANCELLED
                 earlier = _earlier_result(tx, number) if is_cancelled else None
                 results[number] = earlier or Cancelled.SETTLED
+    open_ones = [n for n, result in results.items() if result is not Cancelled.SETTLED]
+    await note_action(tx, open_ones, action)
     return results
 
 
@@ -143,8 +156,15 @@ class EndedRow(NamedTuple):
     finished_at: float
 
 
-async def retry(tx: Transaction, numbers: Sequence[int]) -> dict[int, EndedRow]:
+async def retry(
+    tx: Transaction, numbers: Sequence[int], action: Action | None = None
+) -> dict[int, EndedRow]:
     """Make finished events ready again, with their counters at zero.
+
+    Args:
+        tx: The transaction.
+        numbers: The events.
+        action: Who asks for it.
 
     Returns:
         The ending of each event that it undid. A repeat finds out by them which events an earlier
@@ -153,7 +173,8 @@ async def retry(tx: Transaction, numbers: Sequence[int]) -> dict[int, EndedRow]:
     Children that were cancelled for these events wait again after the next ``resolve``, also if
     they are given.
 
-    Round trips on PostgreSQL: 7 (events, causes, finished, ready, dependencies, counters).
+    Round trips on PostgreSQL: 7 (events, causes, finished, ready, dependencies, counters), and 2
+    for an action.
 
     Raises:
         NotFoundError: if an event is not in this queue; nothing is changed then.
@@ -171,6 +192,7 @@ async def retry(tx: Transaction, numbers: Sequence[int]) -> dict[int, EndedRow]:
         ready.append(ReadyRow(row.number, 0.0, priorities[row.number], state))
     await tx.insert_ready(ready)
     await note_retried(tx, [row.number for row in rows])
+    await note_action(tx, numbers, action)
     return endings | {row.number: EndedRow(row.attempt, row.finished_at) for row in rows}
 
 
@@ -201,7 +223,8 @@ async def remove(tx: Transaction, numbers: Sequence[int]) -> frozenset[int]:
     Returns:
         Their numbers. A repeat leaves out of its checks those that an earlier try has removed.
 
-    Round trips on PostgreSQL: 9 (events, children, ready, finished, events, edges, counters).
+    Round trips on PostgreSQL: 10 (events, children, ready, finished, events, edges, actions,
+    counters).
 
     Raises:
         NotFoundError: if an event is not in this queue; nothing is changed then.
@@ -224,6 +247,7 @@ async def remove(tx: Transaction, numbers: Sequence[int]) -> frozenset[int]:
                 )
     await tx.rows(_DELETE_EVENTS, list(done))
     await delete_edges(tx, list(done))
+    await delete_actions(tx, list(done))
     return frozenset(numbers)
 
 
@@ -300,8 +324,8 @@ async def prune(tx: Transaction, statuses: Sequence[str], limit: int) -> list[in
     Returns:
         Their numbers. A repeat returns those of the earlier try if it was committed.
 
-    Round trips on PostgreSQL: 7 (events, finished, events, edges, counters), and one for each
-    status.
+    Round trips on PostgreSQL: 8 (events, finished, events, edges, actions, counters), and one for
+    each status.
     """
     if (before := await _pruned(tx)) is not None:
         return before
@@ -330,7 +354,7 @@ async def retain(tx: Transaction, keep: int | None, age: float | None, limit: in
     Returns:
         Their numbers. A repeat returns those of the earlier try if it was committed.
 
-    Round trips on PostgreSQL: 15 (the queue, counts or time, the oldest of each status, then as
+    Round trips on PostgreSQL: 16 (the queue, counts or time, the oldest of each status, then as
     ``prune``).
     """
     if (before := await _pruned(tx)) is not None:
@@ -367,6 +391,7 @@ async def _delete(tx: Transaction, numbers: Sequence[int]) -> list[int]:
     gone = {row.number for row in await delete_finished(tx, numbers)}
     await tx.rows(_DELETE_EVENTS, sorted(gone))
     await delete_edges(tx, sorted(gone))
+    await delete_actions(tx, sorted(gone))
     return [number for number in numbers if number in gone]
 
 
@@ -467,9 +492,14 @@ def _on_record(one: SettlementRow, places: Mapping[int, Location], may_be_earlie
 # -- the queue ---------------------------------------------------------------------------------
 
 
-async def pause(tx: Transaction, until: float) -> None:
+async def pause(tx: Transaction, until: float, by: str | None) -> None:
     """Make no claims before a time, whatever was asked for before. A repeat does the same.
 
     Round trips on PostgreSQL: 1.
+
+    Args:
+        tx: The transaction.
+        until: The time, a Unix timestamp in seconds.
+        by: Who asks for it; None for no name.
     """
-    await tx.rows(_PAUSE, tx.queue, until)
+    await tx.rows(_PAUSE, tx.time, tx.queue, until, by)

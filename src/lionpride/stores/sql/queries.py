@@ -19,13 +19,16 @@ from ...model.costs import REQUEST
 from ...model.execution import EventStatus
 from ...model.progress import Progress
 from ...model.serialization.payload import read_result
+from ...rules.action import Action, PauseRecord
 from ...rules.dependencies import keeps_parents
 from ...rules.limits.limit import Limit
 from ...rules.limits.limit_set import Limits
 from ...rules.queue_position import Blockers, QueueWorker, Room, Standing, limits_at_work, room_of
+from ...rules.state_machine import FOR_EVER
 from ..contract import Relative
 from ..inspector import ClaimedEvent, WorkerRecord
 from ..record import Record
+from .actions import actions_of
 from .backend import Location
 from .codec import about_of, record_of, standing_of
 from .limits import account_name
@@ -50,6 +53,7 @@ __all__ = (
     "parent_counts",
     "parent_rows",
     "parents",
+    "pause_record",
     "paused_until",
     "publishing",
     "queues",
@@ -129,6 +133,7 @@ class Snapshot(Protocol):
 
 _QUEUES: Final = "SELECT name FROM {queue} WHERE name <> '' ORDER BY number"
 _PAUSED: Final = "SELECT paused_until FROM {queue} WHERE number = $1"
+_PAUSE: Final = "SELECT paused_until, paused_by, paused_at FROM {queue} WHERE number = $1"
 _NEXT_EXPIRY: Final = """
 SELECT expires FROM {ready} WHERE queue = $1 AND expires IS NOT NULL ORDER BY expires LIMIT 1
 """
@@ -252,6 +257,14 @@ async def paused_until(db: Snapshot) -> float:
     return await _value(db, _PAUSED, db.queue) or 0.0
 
 
+async def pause_record(db: Snapshot) -> PauseRecord | None:
+    """Return who has paused the queue by hand, and when; None if it is not paused by hand."""
+    for until, by, at in await db.rows(_PAUSE, db.queue):
+        if until >= FOR_EVER:
+            return PauseRecord(by, at or 0.0)
+    return None
+
+
 async def next_expiry(db: Snapshot) -> float | None:
     """Return the earliest time at which a ready event expires."""
     at: float | None = await _value(db, _NEXT_EXPIRY, db.queue)
@@ -307,6 +320,8 @@ async def records_of(db: Snapshot, numbers: Sequence[int]) -> list[Record]:
     """Return the records of events in the order of their numbers given, with live progress."""
     found = await db.find(numbers) if numbers else {}
     made = [record_of(found[number]) for number in numbers if number in found]
+    actions = await actions_of(db, [one.number for one in made])
+    made = [_with_actions(one, actions) for one in made] if actions else made
     await _add_parents(
         db, [one for one in made if keeps_parents(one.is_blocked, one.status, error_name(one))]
     )
@@ -316,6 +331,11 @@ async def records_of(db: Snapshot, numbers: Sequence[int]) -> list[Record]:
     progress = {(number, attempt): rest
                 for number, attempt, *rest in await db.rows(_PROGRESS, running)}  # fmt: skip
     return [_with_progress(one, progress.get((one.number, one.attempt))) for one in made]
+
+
+def _with_actions(record: Record, actions: Mapping[int, tuple[Action, ...]]) -> Record:
+    own = actions.get(record.number)
+    return record if own is None else replace(record, actions=own)
 
 
 def error_name(record: Record) -> str | None:
@@ -484,6 +504,8 @@ async def explain(
         now,
         ahead=ahead,
         paused=await paused_until(db),
+        pause=await pause_record(db),
+        actions=(await actions_of(db, [found.number])).get(found.number, ()),
         rooms=await _rooms(db, found, under, now) if waits and under is not None else (),
         workers=workers,
         holder=await _value(db, _HOLDER, found.number),

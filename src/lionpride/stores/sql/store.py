@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from math import inf
@@ -15,6 +16,7 @@ from ...model.after import After
 from ...model.element import as_id
 from ...model.event_data import EventData
 from ...model.execution import TERMINAL, EventStatus
+from ...rules.action import Action, PauseRecord, What, check_by
 from ...rules.dependencies import keeps_parents
 from ...rules.limits.limit_set import Limits
 from ...rules.queue_position import About, QueueWorker, Room, Standing
@@ -317,7 +319,9 @@ class SqlStore:
                 self._backend.notify(READY + EXPIRES)
 
             after = _recorded_parents(records)
-            await self._backend.append(AppendRequest(rows, after=after), imported)
+            actions = {each.id.bytes: each.actions for each in records if each.actions}
+            request = AppendRequest(rows, after=after, actions=actions)
+            await self._backend.append(request, imported)
             self._alarm.set(await self._backend.read(queries.next_expiry))
         return len(records)
 
@@ -711,8 +715,9 @@ class SqlStore:
 
     # -- admin -------------------------------------------------------------------------------
 
-    async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:
+    async def cancel(self, events: Sequence[Named], *, by: str | None = None) -> list[Cancelled]:
         """See ``Store.cancel``."""
+        action = self._action("cancel", by)
         numbers = await self._numbers(events)
 
         async def cancelled(results: dict[int, Cancelled]) -> list[Cancelled]:
@@ -725,13 +730,19 @@ class SqlStore:
             self._backend.notify(CANCEL + ENDED)
             return answers
 
-        work = partial(operations.cancel, numbers=numbers)
+        work = partial(operations.cancel, numbers=numbers, action=action)
         answers: list[Cancelled] = await self._backend.run(work, cancelled)
         await self._resolver.idle()
         return answers
 
-    async def retry(self, events: Sequence[Named]) -> None:
+    def _action(self, what: What, by: str | None) -> Action | None:
+        """Return the record of an action; None if the caller has given no name."""
+        check_by(by)
+        return None if by is None else Action(what, by, self.time())
+
+    async def retry(self, events: Sequence[Named], *, by: str | None = None) -> None:
         """See ``Store.retry``."""
+        action = self._action("retry", by)
         numbers = list(dict.fromkeys(await self._numbers(events)))
 
         async def retried(_: object) -> None:
@@ -739,7 +750,8 @@ class SqlStore:
             self._listeners.notify_ready()
             self._backend.notify(READY + EXPIRES)
 
-        await self._backend.run(partial(operations.retry, numbers=numbers), retried)
+        work = partial(operations.retry, numbers=numbers, action=action)
+        await self._backend.run(work, retried)
         await self._resolver.idle()
 
     async def remove(self, events: Sequence[Named]) -> None:
@@ -772,14 +784,15 @@ class SqlStore:
                 break
         return gone
 
-    async def pause(self, until: float = FOR_EVER) -> None:
+    async def pause(self, until: float = FOR_EVER, *, by: str | None = None) -> None:
         """See ``Store.pause``."""
+        check_by(by)
 
         async def paused(_: object) -> None:
             self._listeners.notify_ready()
             self._backend.notify(READY)
 
-        await self._backend.run(partial(operations.pause, until=until), paused)
+        await self._backend.run(partial(operations.pause, until=until, by=by), paused)
 
     async def change_schedule(
         self,
@@ -817,6 +830,10 @@ class SqlStore:
     async def paused_until(self) -> float:
         """See ``Store.paused_until``."""
         return await self._backend.read(queries.paused_until)
+
+    async def pause_record(self) -> PauseRecord | None:
+        """See ``Store.pause_record``."""
+        return await self._backend.read(queries.pause_record)
 
     async def _numbers(self, events: Sequence[Named]) -> list[int]:
         """Return the numbers of events that this process has, or that are given by id.
@@ -885,7 +902,9 @@ class SqlStore:
             and events.claims.get(record.number) == record.attempt
         )
         event = events.cache.find(record.number) if is_own else None
-        return record if event is None else Record.of(event, self.queue, record.status)
+        if event is None:
+            return record
+        return replace(Record.of(event, self.queue, record.status), actions=record.actions)
 
     async def find(self, uid: UUID | str) -> EventData | None:
         """See ``Store.find``."""

@@ -72,8 +72,9 @@ class Rows(Tables):
         self._change, self.new = {}, []
         if not self._queue:
             self._db.execute(
-                "INSERT OR IGNORE INTO lionpride_queue (name, paused_until) VALUES (?, "
-                "coalesce((SELECT paused_until FROM lionpride_queue WHERE name = ''), 0))",
+                "INSERT OR IGNORE INTO lionpride_queue (name, paused_until, paused_by, paused_at) "
+                "SELECT ?, coalesce(q.paused_until, 0), q.paused_by, q.paused_at "
+                "FROM (SELECT 1) LEFT JOIN lionpride_queue q ON q.name = ''",
                 (self.name,),
             )
             query = "SELECT number FROM lionpride_queue WHERE name = ?"

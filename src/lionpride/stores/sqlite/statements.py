@@ -26,6 +26,7 @@ _TABLES: Final = (
     "child",
     "continuation",
     "parent_change",
+    "action",
     "schedule",
 )
 _RESULT: Final = "replace(s.result, '\\u0000', '\\ufffd')"  # GLOB ends at a NUL character

@@ -9,7 +9,9 @@
 CREATE TABLE {queue} (
     number       integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name         text NOT NULL UNIQUE,
-    paused_until double precision NOT NULL DEFAULT 0  -- no event is claimed before this time
+    paused_until double precision NOT NULL DEFAULT 0,  -- no event is claimed before this time
+    paused_by    text,                                 -- who has paused it by hand, and when
+    paused_at    double precision
 );
 
 -- The number of events of a queue in each status: the sums over its rows. Transactions that commit
@@ -208,6 +210,15 @@ CREATE TABLE {parent_change} (
 ) WITH (autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
 
 CREATE INDEX "{p}parent_change_queue" ON {parent_change} (queue, number);
+
+-- Who has cancelled or retried an event, and when. Only calls that give a name are recorded.
+CREATE TABLE {action} (
+    number   bigint NOT NULL,  -- of the event
+    at       double precision NOT NULL,
+    what     text   NOT NULL,  -- cancel or retry
+    asked_by text   NOT NULL,
+    PRIMARY KEY (number, at, what)
+);
 
 -- Schedules append events at instants of a rule. A change replaces the row if its version is known.
 CREATE TABLE {schedule} (

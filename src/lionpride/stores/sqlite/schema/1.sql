@@ -19,7 +19,9 @@ CREATE TABLE lionpride_queue (
     cancelled    INTEGER NOT NULL DEFAULT 0,
     skipped      INTEGER NOT NULL DEFAULT 0,
     aborted      INTEGER NOT NULL DEFAULT 0,
-    paused_until REAL    NOT NULL DEFAULT 0  -- no event is claimed before this time
+    paused_until REAL    NOT NULL DEFAULT 0,  -- no event is claimed before this time
+    paused_by    TEXT,                        -- who has paused it by hand, and when
+    paused_at    REAL
 ) STRICT;
 
 CREATE TABLE lionpride_event (
@@ -190,6 +192,15 @@ CREATE TABLE lionpride_parent_change (
 ) STRICT;
 
 CREATE INDEX lionpride_parent_change_queue ON lionpride_parent_change (queue, number);
+
+-- Who has cancelled or retried an event, and when. Only calls that give a name are recorded.
+CREATE TABLE lionpride_action (
+    number   INTEGER NOT NULL,  -- of the event
+    at       REAL    NOT NULL,
+    what     TEXT    NOT NULL,  -- cancel or retry
+    asked_by TEXT    NOT NULL,
+    PRIMARY KEY (number, at, what)
+) STRICT, WITHOUT ROWID;
 
 -- Schedules append events at instants of a rule. A change replaces the row if its version is known.
 CREATE TABLE lionpride_schedule (
