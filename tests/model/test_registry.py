@@ -164,6 +164,37 @@ def test_a_class_of_main_is_known_by_its_file(tmp_path):
         assert '"lion_class": "job.Task"' in done.stdout, command
 
 
+@pytest.mark.parametrize("how", [["spawned.py"], ["-m", "spawned"]])
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_class_of_main_has_the_same_key_in_processes_of_multiprocessing(tmp_path, how, method):
+    (tmp_path / "spawned.py").write_text(f"""
+import multiprocessing
+from lionpride.model import registry
+from lionpride.model.element import Element
+
+class Task(Element):
+    what: str = "x"
+
+KEY = registry.key_of(Task)
+
+def key(_):
+    return KEY, registry.key_of(Task)
+
+if __name__ == "__main__":
+    with multiprocessing.get_context({method!r}).Pool(1) as pool:
+        print(*pool.map(key, [1])[0], KEY)
+""")
+    done = subprocess.run(
+        [sys.executable, *how],
+        cwd=tmp_path,
+        env={"PYTHONPATH": ":".join([*filter(None, sys.path), str(tmp_path)])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["spawned.Task"] * 3
+
+
 def test_main_without_a_file(tmp_path):
     code = textwrap.dedent("""
         from lionpride.model.element import Element

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from functools import cache
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from ..errors import ConfigurationError, UnknownClassError, ValidationError
@@ -37,21 +37,25 @@ def key_of(cls: type[Any]) -> str:
     cls = generic.get("origin") or cls
     name = cls.__qualname__.split("[", 1)[0]
     module = cls.__module__
-    if module == "__main__":
-        module = _main_name()
+    if module in _MAIN:
+        module = _main_name(module)
     elif module.split(".", 1)[0] == "lionpride":
         return _CORE + name
     return f"{module}.{name}"
 
 
-def _main_name() -> str:
-    """What ``__main__`` is called when it is imported instead of run."""
-    main = sys.modules.get("__main__")
+_MAIN: Final = ("__main__", "__mp_main__")
+"""Names of the module that is run; multiprocessing gives it the second one in a new process."""
+
+
+def _main_name(module: str = "__main__") -> str:
+    """Return what ``__main__`` is called when it is imported instead of run."""
+    main = sys.modules.get(module)
     spec = getattr(main, "__spec__", None)
     if spec is not None and spec.name:
         return str(spec.name).removesuffix(".__main__")
     file = getattr(main, "__file__", None)
-    return _stem(file) if file else "__main__"
+    return _stem(file) if file else module
 
 
 @cache
@@ -61,7 +65,7 @@ def _stem(file: str) -> str:
 
 def is_unfinished(module: str) -> bool:
     """Return True if a module may still define names: it runs, or is being imported."""
-    if module in ("__main__", _main_name()):
+    if module in _MAIN or module == _main_name():
         return True
     spec = getattr(sys.modules.get(module), "__spec__", None)
     return bool(getattr(spec, "_initializing", False))  # set by importlib during an import
