@@ -102,7 +102,7 @@ def test_everything_works_while_another_process_runs_the_file(place):
                 break
             time.sleep(0.05)
         assert place.store("ls", place.kept, "--status", "cancelled", "--json") != []
-        sent = place.store("retry", place.kept, "--status", "cancelled", "--json")
+        sent = place.store("retry", place.kept, "--status", "cancelled", "--json", "--yes")
         assert {e["id"] for e in sent} == {waits["id"], runs["id"]}
         assert len(place.store("export", place.kept)) == 20
         (place.path / "release").touch()

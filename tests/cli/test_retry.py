@@ -1,15 +1,11 @@
 """`lionpride retry`: what did not complete waits again; all that is named, or none of it."""
 
-import asyncio
 import json
 
 import pytest
 from cli.shelves import fill
 
 from lionpride.cli import main
-from lionpride.cli.commands import retry
-from lionpride.cli.durable import Shelf
-from lionpride.cli.place import place_of
 
 
 @pytest.fixture
@@ -34,13 +30,13 @@ def test_named_ones_in_several_queues(store, capsys):
 
 def test_all_of_a_status_or_those_of_one_queue(store, capsys):
     ids = fill(store, "a", "b", "c")
-    assert main(["retry", store, "--status", "failed", "--queue", "b"]) == 0
+    assert main(["retry", store, "--status", "failed", "--queue", "b", "--yes"]) == 0
     assert capsys.readouterr().out == "1 event is pending again\n"
-    assert main(["retry", store, "--status", "failed", "--json"]) == 0
+    assert main(["retry", store, "--status", "failed", "--json", "--yes"]) == 0
     sent = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [each["id"] for each in sent] == [*ids["a", "failed"], *ids["c", "failed"]]
     assert {each["was"] for each in sent} == {"failed"}
-    assert main(["retry", store, "--status", "failed"]) == 0
+    assert main(["retry", store, "--status", "failed", "--yes"]) == 0
     assert capsys.readouterr().out == "0 events are pending again\n"
 
 
@@ -57,17 +53,3 @@ def test_either_names_or_a_status(store, capsys, more):
     fill(store)
     assert main(["retry", store, *more]) == 2
     assert "give the ids of events" in capsys.readouterr().err
-
-
-def test_what_others_have_sent_back_meanwhile_is_left_out(store):
-    fill(store, "a")
-
-    async def race():
-        async with Shelf(place_of(store)) as shelf:
-            found = [r for r in await shelf.page(None, 0, 10) if r.status in retry.RETRYABLE]
-            await shelf.of("a").retry([found[0].id])
-            return found, await retry._send(shelf, "a", found)
-
-    found, sent = asyncio.run(race())
-    assert len(found) == 2
-    assert sent == found[1:]

@@ -158,3 +158,17 @@ async def test_a_new_queue_takes_over_who_has_paused_all(tmp_path: Any) -> None:
     finally:
         await every.close()
         await one.close()
+
+
+async def test_only_events_that_finished_before_a_time_are_pruned(store: Store) -> None:
+    done = []
+    for _ in range(2):
+        await put(store, 1.0)
+        ((event, attempt),) = await claim(store, start=True)
+        await store.settle([(event, attempt, FAILURE)])
+        done.append(event)
+    await store.prune([S.FAILED], before=1.0)
+    assert None not in await store.get([event.id for event in done])
+    await store.prune([S.FAILED], before=4e9)
+    if store.is_shared:
+        assert await store.get([event.id for event in done]) == [None, None]

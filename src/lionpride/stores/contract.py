@@ -401,11 +401,21 @@ class Store(Protocol):
         """
 
     async def prune(
-        self, statuses: Collection[EventStatus], *, limit: int | None = None
+        self,
+        statuses: Collection[EventStatus],
+        *,
+        limit: int | None = None,
+        before: float | None = None,
     ) -> list[EventData]:
         """Remove finished events; in each status, those that finished first are removed first.
 
         Events with unfinished children stay.
+
+        Args:
+            statuses: The statuses.
+            limit: Maximum number of events; None for all.
+            before: Only events that finished before this time, a Unix timestamp in seconds. In
+                memory, an event that never started has no known end, and stays.
 
         Returns:
             The removed events that this process had.

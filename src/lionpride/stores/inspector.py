@@ -33,6 +33,7 @@ class EventFilter:
         text: An id or at least its first eight digits; otherwise a part of the error message,
             regardless of case.
         upto: The highest arrival number.
+        above: Only events with a larger arrival number.
         blocked: True for blocked events only. The status is PENDING or None then.
     """
 
@@ -41,12 +42,13 @@ class EventFilter:
     since: float | None = None
     text: str = ""
     upto: int | None = None
+    above: int | None = None
     blocked: bool = False
 
     @property
     def is_counted(self) -> bool:
         """True if the counts of the queue contain the number of matching events."""
-        return not (self.kind or self.since or self.text or self.upto or self.blocked)
+        return not (self.kind or self.since or self.text or self.upto or self.above or self.blocked)
 
     @property
     def id_digits(self) -> str:

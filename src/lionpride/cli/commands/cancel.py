@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Unpack
+from uuid import UUID
 
-from ...stores.continuations import cancel_continuation
-from ...stores.contract import Cancelled
+from ...core import EventStatus
+from ...stores.continuations import cancel_continuation, cancel_known
+from ...stores.contract import Cancelled, Store
 from ...stores.record import Record
+from ..bulk import Change, Consent, change_matching, confirm_options, is_chosen
+from ..caller import caller
 from ..durable import Shelf
 from ..find import ID_HELP, find_all
 from ..grammar import argument, json_option, store_command
 from ..place import place_of
+from ..selection import Chosen, filter_options
 from ..streams import tell
 from ..table import json_line
+from ..usage import UsageError
 
 __all__ = ["cancel"]
 
@@ -28,18 +35,35 @@ WORDS = {
     help=(
         "Cancel pending events at once, and ask the workers of running events to cancel them. "
         "If another event continues an event, that event is cancelled, and the pending events "
-        "that were appended with it."
+        "that were appended with it. Give ids, or a filter for all that match."
     ),
     epilog=(
         "exit status: 0 if every event is cancelled or its worker was asked, 1 if one had "
         "already finished"
     ),
 )
-@argument("ids", metavar="ID...", nargs=-1, required=True, help=ID_HELP)
+@argument("ids", metavar="[ID...]", nargs=-1, help=ID_HELP)
+@filter_options
+@confirm_options
 @json_option("event")
-async def cancel(store: str, queue: str | None, ids: tuple[str, ...], as_json: bool) -> int:
+async def cancel(
+    store: str,
+    queue: str | None,
+    ids: tuple[str, ...],
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+    **chosen: Unpack[Chosen],
+) -> int:
     """Cancel them; nothing is done if a name is not that of one event."""
+    if bool(ids) == is_chosen(chosen):
+        raise UsageError("cancel: give the ids of events, or a filter such as --status pending")
     async with Shelf(place_of(store), queue) as shelf:
+        if not ids:
+            consent = Consent(yes, dry_run)
+            return await change_matching(shelf, _CHANGE, consent, as_json, **chosen)
+        if dry_run:
+            raise UsageError("cancel: --dry-run needs a filter: leave the ids out")
         found = await find_all(shelf, ids)
         answers = [await _cancel(shelf, record) for record in found]
     for record, answer in zip(found, answers, strict=True):
@@ -53,9 +77,24 @@ async def cancel(store: str, queue: str | None, ids: tuple[str, ...], as_json: b
 
 async def _cancel(shelf: Shelf, record: Record) -> Cancelled:
     store = shelf.of(record.queue)
-    (answer,) = await store.cancel([record.id])
-    return await cancel_continuation(store, record.id) if answer is Cancelled.SETTLED else answer
+    (answer,) = await store.cancel([record.id], by=caller())
+    if answer is not Cancelled.SETTLED:
+        return answer
+    return await cancel_continuation(store, record.id, by=caller())
 
 
 def _status(answers: Sequence[Cancelled]) -> int:
     return 1 if Cancelled.SETTLED in answers else 0
+
+
+async def _cancel_many(store: Store, ids: Sequence[UUID]) -> Mapping[UUID, str]:
+    answers = await cancel_known(store, ids, by=caller())
+    return {uid: each.value for uid, each in answers.items() if each is not Cancelled.SETTLED}
+
+
+_CHANGE = Change(
+    "cancel",
+    "cancelled, or their workers were asked to",
+    (EventStatus.PENDING, EventStatus.PROCESSING, EventStatus.PENDING),
+    _cancel_many,
+)

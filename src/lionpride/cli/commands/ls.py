@@ -5,11 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Unpack
 
-import click
-
-from ...core import EventStatus
 from ...drawing.text import duration, how_far, shorten
 from ...stores.inspector import EventFilter, Inspector
 from ...stores.record import Record
@@ -19,16 +16,15 @@ from ..durable import Shelf
 from ..grammar import json_option, option, store_command
 from ..place import place_of
 from ..records import listed
+from ..selection import Chosen, filter_of, filter_options
 from ..streams import tell, warn
 from ..table import json_line, show_table
-from ..usage import DAY, UsageError, count_from_zero, past_time, whole_number
+from ..usage import DAY, whole_number
 
 __all__ = ["ls"]
 
-STATUSES = list(map(str, EventStatus))
 LIMIT = 100
 PAGE = 500  # events read at a time
-LONGEST = 1000  # characters of a text to look for
 WIDE = 150  # a terminal of at least so many characters shows all columns
 
 
@@ -67,77 +63,34 @@ class Column(NamedTuple):
     always: bool = False
 
 
-def _text(text: str) -> str:
-    """Read a text to look for: a database refuses very long patterns."""
-    if len(text) > LONGEST:
-        raise click.BadParameter(
-            f"{shorten(text, 40)!r} has {len(text):,} characters: give {LONGEST:,} at most"
-        )
-    return text
-
-
-@store_command("ls", help="List the events of a store, the newest first.")
-@option(
-    "--status",
-    metavar="S",
-    type=click.Choice(STATUSES),
-    help=f"only events with this status: {', '.join(STATUSES)}",
-)
-@option("--blocked", is_flag=True, help="only pending events that wait for their parents")
-@option("--kind", metavar="K", help="only events of this class, as module.Class")
-@option(
-    "--since",
-    metavar="T",
-    type=past_time,
+@store_command(
+    "ls",
     help=(
-        "only events created since then: 30m, 12h or 7d ago, or a time as 2026-01-31T12:00 (UTC)"
+        "List the events of a store, the newest first; with --after, and without --before, the "
+        "first ones above that number."
     ),
 )
-@option(
-    "--text",
-    metavar="T",
-    type=_text,
-    default="",
-    help="only events whose error contains T, in upper or lower case, or whose id is T",
-)
+@filter_options
 @option(
     "--limit", metavar="N", type=whole_number, default=LIMIT, help=f"at most N events ({LIMIT})"
-)
-@option("--before", metavar="N", type=whole_number, help="only events with a number below N")
-@option(
-    "--after",
-    metavar="N",
-    type=count_from_zero,
-    help="only events with a number above N; the first ones, if there are more",
 )
 @json_option("event")
 @option("--reveal", is_flag=True, help="write secrets too, with --json")
 async def ls(
     store: str,
     queue: str | None,
-    status: str | None,
-    blocked: bool,
-    kind: str | None,
-    since: float | None,
-    text: str,
     limit: int,
-    before: int | None,
-    after: int | None,
     as_json: bool,
     reveal: bool,
+    **chosen: Unpack[Chosen],
 ) -> int:
     """List them.
 
     Raises:
         UsageError: if the events of another status are to be blocked.
     """
-    if blocked and status not in (None, EventStatus.PENDING):
-        raise UsageError(
-            f"--blocked --status {status}: only pending events are blocked: leave --status out"
-        )
-    chosen = None if status is None else EventStatus(status)
-    what = EventFilter(chosen, kind, since, text, blocked=blocked)
-    window = Window(before, after, limit)
+    what = filter_of(chosen)
+    window = Window(chosen["before"], chosen["after"], limit)
     async with Shelf(place_of(store), queue) as shelf:
         queues = [shelf.of(queue).inspector for queue in shelf.queues]
         found, more = await _find(queues, what, window)

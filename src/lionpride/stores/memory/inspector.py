@@ -79,6 +79,10 @@ class MemoryInspector:
         ended = _ended(event, self._unix_offset())
         return record if ended is None else replace(record, ended=ended)
 
+    def ended_at(self, event: EventData) -> float | None:
+        """Return the Unix time at which an event finished; None if that is not known."""
+        return _ended(event, self._unix_offset())
+
     # -- the queries: see Inspector ----------------------------------------------------------
 
     async def version(self) -> object:
@@ -144,6 +148,8 @@ class MemoryInspector:
     def _fits(self, what: EventFilter, number: int, event: EventData) -> Record | None:
         """Return the record of an event that matches and still exists; else None."""
         if event.execution.arrival != number or (what.upto is not None and number > what.upto):
+            return None
+        if what.above is not None and number <= what.above:
             return None
         status = event.execution.status
         if what.status not in (None, status):

@@ -801,22 +801,30 @@ class MemoryStore:
         self._notify_finished(numbers)
 
     async def prune(
-        self, statuses: Collection[EventStatus], *, limit: int | None = None
+        self,
+        statuses: Collection[EventStatus],
+        *,
+        limit: int | None = None,
+        before: float | None = None,
     ) -> list[EventData]:
         """See ``Store.prune``."""
         pruned: list[EventData] = []
         for status in EventStatus:
             if status in TERMINAL and status in statuses:
                 left = None if limit is None else limit - len(pruned)
-                pruned += islice(self._removable(status), left)
+                pruned += islice(self._removable(status, before), left)
         numbers = [event.__dict__["_arrival"] for event in pruned]
         self._drop(pruned)
         self._notify_finished(numbers)
         return pruned
 
-    def _removable(self, status: EventStatus) -> Iterator[EventData]:
+    def _removable(self, status: EventStatus, before: float | None) -> Iterator[EventData]:
         """Yield the finished events of a status that have no unfinished children."""
         for number, event in self.states.lane(status).items():
+            if before is not None:
+                at = self.inspector.ended_at(event)
+                if at is None or at >= before:
+                    continue
             if not self._children or self._dependencies.unfinished_child(number) is None:
                 yield event
 

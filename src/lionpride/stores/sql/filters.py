@@ -82,6 +82,8 @@ class _Query:
             self.where("{error_matches}", db.error_pattern(text))
         if what.upto is not None:
             self.where("s.number <=", what.upto)
+        if what.above is not None:
+            self.where("s.number >", what.above)
 
     def where(self, comparison: str, value: Any) -> None:
         """Add a comparison with a value."""

@@ -316,10 +316,18 @@ async def delete_finished(
 # -- finished events that are deleted ----------------------------------------------------------
 
 
-async def prune(tx: Transaction, statuses: Sequence[str], limit: int) -> list[int]:
+async def prune(
+    tx: Transaction, statuses: Sequence[str], limit: int, before: float = inf
+) -> list[int]:
     """Remove finished events: of each status the oldest first; ties go by number.
 
     Parents with unfinished children stay.
+
+    Args:
+        tx: The transaction.
+        statuses: The statuses.
+        limit: Maximum number of events to remove.
+        before: Only events that finished before this Unix time.
 
     Returns:
         Their numbers. A repeat returns those of the earlier try if it was committed.
@@ -327,14 +335,14 @@ async def prune(tx: Transaction, statuses: Sequence[str], limit: int) -> list[in
     Round trips on PostgreSQL: 8 (events, finished, events, edges, actions, counters), and one for
     each status.
     """
-    if (before := await _pruned(tx)) is not None:
-        return before
+    if (earlier := await _pruned(tx)) is not None:
+        return earlier
     gone: list[int] = []
     while wanted := limit - len(gone):
         oldest: list[int] = []
         for status in statuses:
             if left := wanted - len(oldest):
-                found = await tx.rows(_OLDEST, tx.queue, status, inf, left)
+                found = await tx.rows(_OLDEST, tx.queue, status, before, left)
                 oldest += [number for _, number in found]
         gone += await _delete(tx, oldest)
         if len(oldest) < wanted:

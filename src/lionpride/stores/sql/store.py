@@ -765,7 +765,11 @@ class SqlStore:
         await self._backend.run(partial(operations.remove, numbers=numbers), removed)
 
     async def prune(
-        self, statuses: Collection[EventStatus], *, limit: int | None = None
+        self,
+        statuses: Collection[EventStatus],
+        *,
+        limit: int | None = None,
+        before: float | None = None,
     ) -> list[EventData]:
         """See ``Store.prune``."""
         wanted = [each.value for each in EventStatus if each in TERMINAL and each in statuses]
@@ -777,7 +781,8 @@ class SqlStore:
 
         left = _EVERYTHING if limit is None else limit
         while left > 0:
-            work = partial(operations.prune, statuses=wanted, limit=min(left, CHUNK))
+            most, until = min(left, CHUNK), inf if before is None else before
+            work = partial(operations.prune, statuses=wanted, limit=most, before=until)
             count: int = await self._backend.run(work, pruned, is_prune=True)
             left -= count
             if count < CHUNK:

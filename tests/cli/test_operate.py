@@ -1,0 +1,141 @@
+"""Commands of operators: bulk `retry` and `cancel`, `pause`, `resume` and `prune`."""
+
+import json
+
+import pytest
+from cli.shelves import fill
+
+from lionpride.cli import main
+from lionpride.cli.caller import caller
+
+
+@pytest.fixture
+def store(kept):
+    return kept
+
+
+def said(capsys, *words):
+    """Run a command that succeeds, and return its lines."""
+    capsys.readouterr()
+    assert main([*words]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def objects(capsys, *words):
+    return [json.loads(line) for line in said(capsys, *words, "--json")]
+
+
+def test_all_events_that_match_are_retried_and_who_did_it_is_kept(store, capsys):
+    ids = fill(store, "a", "b")
+    failed = {ids["a", "failed"][0], ids["b", "failed"][0]}
+    assert said(capsys, "retry", store, "--status", "failed", "--dry-run") == [
+        "2 events would be pending again"
+    ]
+    found = objects(
+        capsys, "retry", store, "--kind", "cli.shelves.Deed", "--status", "failed", "--yes"
+    )
+    assert {each["id"] for each in found} == failed
+    assert {(each["was"], each["answer"]) for each in found} == {("failed", "done")}
+    shown = objects(capsys, "show", store, *failed)
+    assert [[a["what"], a["by"]] for each in shown for a in each["actions"]] == [
+        ["retry", caller()]
+    ] * 2
+    assert said(capsys, "retry", store, "--status", "failed", "--yes") == [
+        "0 events are pending again"
+    ]
+
+
+def test_all_events_that_match_are_cancelled_and_it_is_shown_by_whom(store, capsys):
+    ids = fill(store, "a", "b")
+    (waits,) = ids["a", "pending"]
+    counted = objects(capsys, "cancel", store, "--status", "pending", "--dry-run")
+    assert counted == [{"queue": q, "matching": 1, "pending": 1} for q in ("a", "b")]
+    (line,) = said(capsys, "cancel", store, "--status", "pending", "--queue", "a", "--yes")
+    assert line.startswith("1 event is cancelled")
+    assert f"(by {caller()})" in "".join(said(capsys, "ls", store, "--status", "cancelled"))
+    assert f"cancel by {caller()}, " in "".join(said(capsys, "show", store, waits))
+    assert f"cancel by {caller()}, " in "".join(said(capsys, "why", store, waits))
+
+
+def test_without_a_terminal_it_has_to_be_confirmed_by_an_option(store, capsys):
+    fill(store)
+    assert main(["cancel", store, "--status", "pending"]) == 2
+    assert "add --yes" in capsys.readouterr().err
+    assert main(["prune", store]) == 2
+    assert "add --yes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("cancel",), "give the ids of events, or a filter"),
+        (("cancel", "aaaa", "--status", "pending"), "give the ids of events, or a filter"),
+        (("cancel", "--status", "failed"), "give one of pending, processing"),
+        (("retry", "--blocked"), "give one of aborted, cancelled, failed"),
+        (("retry", "aaaa", "--dry-run"), "--dry-run needs a filter"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(store, capsys, words, message):
+    fill(store)
+    assert main([words[0], store, *words[1:]]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_numbers_bound_what_is_changed(store, capsys):
+    fill(store, "a", "b")
+    numbers = [each["number"] for each in objects(capsys, "ls", store, "--status", "pending")]
+    newest, oldest = numbers
+    above = objects(capsys, "cancel", store, "--status", "pending", "--after", str(oldest), "--yes")
+    assert len(above) == 1
+    left = [each["number"] for each in objects(capsys, "ls", store, "--status", "pending")]
+    assert left == [oldest]
+    below = said(
+        capsys, "cancel", store, "--status", "pending", "--before", str(oldest), "--dry-run"
+    )
+    assert below == ["0 events would be cancelled, or their workers were asked to"]
+    assert newest > oldest
+
+
+def test_a_queue_or_all_are_paused_and_resumed(store, capsys):
+    fill(store, "a", "b")
+    (paused,) = objects(capsys, "pause", store, "--queue", "a")
+    assert (paused["queue"], paused["paused"]["by"]) == ("a", caller())
+    counted = {each["queue"]: each["paused"] for each in objects(capsys, "counts", store)}
+    assert counted["a"] == paused["paused"]
+    assert counted["b"] is None
+    assert any("queue a is paused, by" in line for line in said(capsys, "counts", store))
+    lines = said(capsys, "pause", store)
+    assert [line.partition(":")[0] for line in lines] == ["a", "b"]
+    assert all(f"paused, by {caller()}" in line for line in lines)
+    assert said(capsys, "resume", store, "--queue", "b") == ["b: not paused"]
+    assert said(capsys, "resume", store) == ["a: not paused", "b: not paused"]
+
+
+def test_finished_events_are_removed_by_status_and_age(store, capsys):
+    ids = fill(store, "a")
+    assert len(ids["a", "completed"]) == 2
+    assert said(capsys, "prune", store, "--before", "1d", "--yes") == [
+        "a: 2 completed, 1 failed, 1 cancelled, 1 skipped left"
+    ]
+    (left,) = objects(capsys, "prune", store, "--status", "completed", "--yes")
+    assert left["queue"] == "a"
+    assert (left["left"]["completed"], left["left"]["failed"]) == (0, 1)
+    assert said(capsys, "prune", store, "--before", "0s", "--yes") == [
+        "a: 1 cancelled, 1 skipped left"
+    ]
+
+
+def test_the_actions_of_events_are_exported_and_imported(store, capsys, tmp_path):
+    ids = fill(store, "a")
+    (waits,) = ids["a", "pending"]
+    said(capsys, "cancel", store, waits)
+    lines = said(capsys, "export", store)
+    (tmp_path / "all.jsonl").write_text("\n".join(lines) + "\n")
+    other = str(tmp_path / "other.db")
+    assert main(["import", str(tmp_path / "all.jsonl"), other]) == 0
+    (before,), (after,) = (
+        objects(capsys, "show", store, waits),
+        objects(capsys, "show", other, waits),
+    )
+    assert after["actions"] == before["actions"]
+    assert [a["by"] for a in after["actions"]] == [caller()]
