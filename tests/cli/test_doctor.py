@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import textwrap
+from dataclasses import replace
 
 import pytest
 from cli.test_work import counts, put, working
@@ -12,7 +13,7 @@ from cli.texts import plain
 from kept import over_kept
 from stores.sqlite.newer import be_newer
 
-from lionpride import Event, Executor
+from lionpride import Event, Every, Executor
 from lionpride.cli import main
 
 
@@ -187,3 +188,31 @@ def test_held_slots_are_no_finding_if_nothing_waits(place):
         assert [process.stdout.readline() for _ in range(2)] == ["running\n"] * 2
         assert findings(place, status=0) == []
         (place.path / "release").touch()
+
+
+class Daily(Event):
+    async def _invoke(self):
+        return None
+
+
+@over_kept
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_a_schedule_that_is_due_and_that_no_worker_fires(place, monkeypatch, is_paused):
+    monkeypatch.chdir(place.path)
+
+    async def schedule(name, seconds):
+        executor = Executor.of(Daily, store=place.url, queue="reports")
+        record = await executor.schedule(name, Daily(), Every(86400))
+        due = replace(record, next=executor.store.time() - seconds, is_paused=is_paused)
+        assert await executor.store.change_schedule(record, due)
+        await executor.store.close()
+
+    asyncio.run(schedule("nightly", 7200))
+    asyncio.run(schedule("just now", 1))
+    if is_paused:
+        assert findings(place, status=0) == []
+        return
+    (one,) = findings(place, status=1)
+    assert (one["check"], one["level"]) == ("schedules", "wrong")
+    assert "schedule 'nightly' of queue 'reports' was due 2 h" in one["what"]
+    assert f"lionpride work TARGET --store {place.kept}" in one["remedy"]

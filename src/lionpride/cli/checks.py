@@ -16,6 +16,7 @@ from ..rules.explain import explain
 from ..stores.inspector import WorkerRecord
 from ..stores.maintenance import Finding
 from ..stores.record import Record
+from ..stores.schedule_record import ScheduleRecord
 from ..stores.sql.unreadable import reason_of
 from .place import Durable
 
@@ -25,6 +26,7 @@ PAGE: Final = 1000  # events that wait, of which the kinds are looked at
 ASKED: Final = 20  # due events whose reason to wait is looked up
 GLANCE: Final = 1.0  # seconds between two looks whether anything moves
 LONG: Final = 60.0  # seconds after which another worker should have taken over from a dead one
+LATE: Final = 60.0  # seconds after an instant of a schedule in which a worker appends its event
 
 
 async def check_queue(store: Durable, name: str, *, knows_classes: bool) -> list[Finding]:
@@ -39,6 +41,7 @@ async def check_queue(store: Durable, name: str, *, knows_classes: bool) -> list
     waiting = (await store.counts())[EventStatus.PENDING]
     alive = [worker for worker in workers if worker.alive]
     found = [_nobody(store.queue, waiting, alive, name), *_dead(workers, alive)]
+    found += _not_fired(store, await store.schedules(), bool(alive), name)
     if waiting:
         page = await store.list_records(EventStatus.PENDING, limit=PAGE)
         unreadable = list(_unreadable(store.queue, page, alive, knows_classes))
@@ -74,6 +77,31 @@ def _dead(workers: Sequence[WorkerRecord], alive: Sequence[WorkerRecord]) -> Ite
             f"{worker.queue!r}",
             "another worker of the queue runs them again: "
             + ("there is none, so start one" if not alive else "wait until their leases expire"),
+        )
+
+
+def _not_fired(
+    store: Durable, schedules: Sequence[ScheduleRecord], is_alive: bool, name: str
+) -> Iterable[Finding]:
+    """Schedules whose instant is past, and that no worker has fired."""
+    for each in schedules:
+        if each.unreadable is not None or each.is_paused or each.next is None:
+            continue
+        late = store.time() - each.next
+        if late <= LATE:
+            continue
+        remedy = (
+            "the logs of its workers say why, such as a missing extra [cron] or time zone; "
+            "workers of this release fire all schedules of their queue"
+            if is_alive
+            else f"start a worker: lionpride work TARGET --store {name}"
+        )
+        yield Finding(
+            "schedules",
+            "wrong",
+            f"schedule {each.name!r} of queue {store.queue!r} was due {duration(late)} ago, and no "
+            "worker has fired it",
+            f"{remedy}; or pause it: lionpride schedules {name} pause {each.name}",
         )
 
 
