@@ -25,8 +25,8 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from lionpride import web
-from lionpride.cli.board import Choice
 from lionpride.cli.commands.top import Top
+from lionpride.cli.output.dashboard import Choice
 from lionpride.core import Event, Executor, Processor, Retry, Skip
 from lionpride.rules.limits.limit import Limit
 from lionpride.stores.sqlite import SqliteStore

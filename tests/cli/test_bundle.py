@@ -4,12 +4,12 @@ import io
 import json
 
 import pytest
-from cli.shelves import Deed
+from cli.sample_store import Deed
 from cli.texts import plain
 
-from lionpride.cli.bundle import FlowBundle, open_bundle
-from lionpride.cli.flows import flow_records
-from lionpride.cli.records import exported
+from lionpride.cli.transfer.bundle import FlowBundle, open_bundle
+from lionpride.cli.transfer.flows import flow_records
+from lionpride.cli.transfer.records import exported
 from lionpride.cli.usage import UsageError
 from lionpride.core import Flow
 from lionpride.errors import ValidationError

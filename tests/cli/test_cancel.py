@@ -2,7 +2,7 @@
 
 import json
 
-from cli.shelves import fill
+from cli.sample_store import fill
 
 from lionpride.cli import main
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import Field
 
-from lionpride.cli.defaults import read_defaults
+from lionpride.cli.batch.defaults import read_defaults
 from lionpride.cli.usage import UsageError
 from lionpride.core import Event
 

@@ -8,7 +8,7 @@ import pytest
 from kept import url_of
 
 from lionpride.cli import main
-from lionpride.cli.place import place_of
+from lionpride.cli.store.location import locate_store
 from lionpride.core import Event, Executor, current
 from lionpride.model.after import After
 from lionpride.rules.state_machine import Continued
@@ -38,7 +38,7 @@ def with_pages(store, work):
     """Return what ``work(executor)`` returns, for an executor of pages and books."""
 
     async def run():
-        executor = Executor.of(Page, Book, store=place_of(store).url, queue="pages")
+        executor = Executor.of(Page, Book, store=locate_store(store).url, queue="pages")
         try:
             return await work(executor)
         finally:
@@ -192,7 +192,7 @@ def test_blocked_events_are_blocked_in_a_copy(kept, copy, capsys, tmp_path, monk
 
 def test_blocked_events_are_copied_over_several_queues(kept, copy, capsys, tmp_path):
     async def append(executor):
-        other = Executor.of(Page, Book, store=place_of(kept).url, queue="another")
+        other = Executor.of(Page, Book, store=locate_store(kept).url, queue="another")
         first, second, third = Book(), Page(), Book()
         await executor.append(page := Page())
         await other.append(first, after=page)

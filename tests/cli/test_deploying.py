@@ -44,7 +44,7 @@ class Release(Place):
             textwrap.dedent(f"""
                 import asyncio
                 from lionpride.core import Event, Executor, Processor
-                from lionpride.cli.target import load_target
+                from lionpride.cli.targets.target import load_target
                 kinds = {{name: load_target(f"ship.py:{{name}}") for name in ("Ship", "Other")}}
                 Ship, Other = (kinds[name].event_type for name in ("Ship", "Other"))
 

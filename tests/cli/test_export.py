@@ -4,11 +4,11 @@ import json
 import stat
 
 import pytest
-from cli.shelves import EVENTS, fill
+from cli.sample_store import EVENTS, fill
 
 from lionpride.cli import main
 from lionpride.cli.commands import export
-from lionpride.cli.place import place_of
+from lionpride.cli.store.location import locate_store
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_a_file_is_replaced_at_the_end(store, tmp_path, capsys):
     assert main(["export", store, "-o", str(target)]) == 0
     out, err = capsys.readouterr()
     assert out == ""
-    assert f"{2 * EVENTS} events of {place_of(store).name} written to {target}" in err
+    assert f"{2 * EVENTS} events of {locate_store(store).name} written to {target}" in err
     assert len(target.read_text().splitlines()) == 2 * EVENTS
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
 

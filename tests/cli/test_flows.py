@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from cli.shelves import Deed, Deeds
+from cli.sample_store import Deed, Deeds
 
-from lionpride.cli.flows import flow_records, is_flow, own_progressions
+from lionpride.cli.transfer.flows import flow_records, is_flow, own_progressions
 from lionpride.core import Flow, Progression
 from lionpride.errors import ValidationError
 
@@ -25,7 +25,7 @@ async def test_every_event_has_its_record():
     records = list(flow_records(data, None))
     assert [record.id for record in records] == [event.id for event in desk.states.items]
     assert [r.status.value for r in records] == ["completed", "failed", "skipped", "pending"]
-    assert {record.queue for record in records} == {"cli.shelves.Deed"}
+    assert {record.queue for record in records} == {"cli.sample_store.Deed"}
     assert records[-1].priority == 7.5
     for record, event in zip(records, desk.states.items, strict=True):
         assert record.event().to_dict("json") == event.to_dict("json")

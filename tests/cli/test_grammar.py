@@ -1,7 +1,7 @@
 """What people write on a command line: the same thing in other words, and slips."""
 
 import pytest
-from cli.shelves import fill
+from cli.sample_store import fill
 
 from lionpride.cli import main
 

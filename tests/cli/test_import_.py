@@ -4,13 +4,13 @@ import asyncio
 import json
 
 import pytest
-from cli.shelves import EVENTS, Deed, Deeds, fill
+from cli.sample_store import EVENTS, Deed, Deeds, fill
 from cli.texts import plain
 from kept import KEPT, url_of
 
 from lionpride.cli import main
 from lionpride.cli.commands import import_
-from lionpride.cli.place import place_of
+from lionpride.cli.store.location import locate_store
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_out_and_in_and_out_gives_the_same_lines(here, capsys, monkeypatch, kind
     (here / "all.jsonl").write_text(text)
     assert main(["import", "all.jsonl", copy]) == 0
     out, err = capsys.readouterr()
-    assert plain(out, copy=place_of(copy).name) == snapshot
+    assert plain(out, copy=locate_store(copy).name) == snapshot
     assert err == ""
     assert exported(capsys, copy) == text
 
@@ -62,14 +62,14 @@ def test_what_is_known_is_refused_and_nothing_taken_in(here, capsys, kept):
     assert main(["import", "all.jsonl", kept]) == 1
     err = capsys.readouterr().err
     assert f"line {EVENTS + 1}: id " in err
-    assert f"is known in queue 'c' of {place_of(kept).name}: nothing was imported" in err
+    assert f"is known in queue 'c' of {locate_store(kept).name}: nothing was imported" in err
     assert len(exported(capsys, kept).splitlines()) == EVENTS
     assert main(["import", "all.jsonl", kept, "--exist-ok"]) == 0
-    assert f"6 events imported into {place_of(kept).name}" in (out := capsys.readouterr().out)
+    assert f"6 events imported into {locate_store(kept).name}" in (out := capsys.readouterr().out)
     assert "; 6 were there already" in out
     assert main(["import", "all.jsonl", kept, "--exist-ok"]) == 0
     assert capsys.readouterr().out == (
-        f"0 events imported into {place_of(kept).name}; 12 were there already\n"
+        f"0 events imported into {locate_store(kept).name}; 12 were there already\n"
     )
 
 

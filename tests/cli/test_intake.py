@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from lionpride.cli.intake import Intake
-from lionpride.cli.lines import LineReader
-from lionpride.cli.tally import Tally
+from lionpride.cli.batch.intake import Intake
+from lionpride.cli.batch.lines import LineReader
+from lionpride.cli.output.statistics import Statistics
 from lionpride.core import Event, Executor, Processor
 
 
@@ -53,15 +53,15 @@ class Desk:
     def __init__(self, **settings) -> None:
         self.executor = WorkExecutor(settings)
         self.lines: dict[UUID, int] = {}
-        self.tally = Tally(self.lines)
-        self.executor.observe(self.tally)
+        self.statistics = Statistics(self.lines)
+        self.executor.observe(self.statistics)
         self.complaints: list[str] = []
         self.intake = Intake(
             self.executor,
             LineReader(Work),
             self.lines,
             lambda error: self.complaints.append(str(error)),
-            self.tally.room,
+            self.statistics.room,
         )
 
     def pending(self) -> list[int]:
@@ -243,7 +243,7 @@ async def test_what_another_run_has_appended_meanwhile_is_left_to_it():
     desk = Desk()
     known = BesideAnotherRun(desk.executor)
     arguments = desk.executor, LineReader(Work), desk.lines, desk.complaints.append
-    intake = Intake(*arguments, desk.tally.room, known)
+    intake = Intake(*arguments, desk.statistics.room, known)
     await intake.feed(Batches([{"name": "a"}, {"name": "b"}, {"name": "c"}]))
     assert desk.complaints == []
     assert intake.bad == 0

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from pydantic import Field, field_validator
 
-from lionpride.cli.lines import BadLine, LineReader, label
+from lionpride.cli.batch.lines import BadLine, LineReader, label
 from lionpride.core import Event
 
 

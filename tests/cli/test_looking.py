@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 
 import pytest
-from cli.shelves import EVENTS, fill
+from cli.sample_store import EVENTS, fill
 from cli.texts import plain
 from kept import over_kept
 

@@ -12,7 +12,7 @@ import sys
 import termios
 
 import pytest
-from cli.shelves import EVENTS, fill, while_it_runs
+from cli.sample_store import EVENTS, fill, while_it_runs
 
 from lionpride.cli import main
 from lionpride.cli.commands import ls
@@ -74,9 +74,10 @@ def test_the_first_ones_above_a_number(store, capsys, monkeypatch):
 def test_filters(store, capsys):
     out, _ = listed(capsys, store, "--text", "TOLD", "--json")
     assert numbers(out) == [8, 2]
-    out, _ = listed(capsys, store, "--kind", "cli.shelves.Deed", "--status", "skipped", "--json")
+    kind = "cli.sample_store.Deed"
+    out, _ = listed(capsys, store, "--kind", kind, "--status", "skipped", "--json")
     assert numbers(out) == [9, 3]
-    assert listed(capsys, store, "--kind", "cli.shelves.Other", "--json").out == ""
+    assert listed(capsys, store, "--kind", "cli.sample_store.Other", "--json").out == ""
     assert len(numbers(listed(capsys, store, "--since", "1h", "--json").out)) == 2 * EVENTS
     assert listed(capsys, store, "--since", "2999-01-01T00:00", "--json").out == ""
 
@@ -105,7 +106,7 @@ def test_a_terminal_of_80_columns_keeps_status_kind_age_and_error(tmp_path):
     assert heading.split() == ["number", "kind", "status", "age", "why"]
     assert max(len(row) for row in rows) <= 80
     text = "\n".join(rows)
-    for said in ("cli.shelves.Deed", "failed", "ValueError: told"):
+    for said in ("cli.sample_store.Deed", "failed", "ValueError: told"):
         assert said in text
     assert "id" in in_a_terminal(200, store)[0].split()
 

@@ -11,7 +11,7 @@ from kept import over_kept, url_of
 from stores.sqlite.newer import be_newer
 
 from lionpride.cli import main
-from lionpride.cli.place import place_of
+from lionpride.cli.store.location import locate_store
 from lionpride.stores.sqlite.file import VERSION
 
 
@@ -33,7 +33,7 @@ def test_what_is_not_there_is_made(place):
     done = place.run("migrate", place.kept)
     assert done.returncode == 0
     made = re.fullmatch(r"(.*): created, with schema (\d+)\n", done.stdout)
-    assert made[1] == place_of(place.kept).name
+    assert made[1] == locate_store(place.kept).name
     for options in ((), ("--check",)):
         done = place.run("migrate", place.kept, *options)
         assert done.returncode == 0

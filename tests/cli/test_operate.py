@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from cli.shelves import fill
+from cli.sample_store import fill
 
 from lionpride.cli import main
 from lionpride.cli.caller import caller
@@ -32,7 +32,7 @@ def test_all_events_that_match_are_retried_and_who_did_it_is_kept(store, capsys)
         "2 events would be pending again"
     ]
     found = objects(
-        capsys, "retry", store, "--kind", "cli.shelves.Deed", "--status", "failed", "--yes"
+        capsys, "retry", store, "--kind", "cli.sample_store.Deed", "--status", "failed", "--yes"
     )
     assert {each["id"] for each in found} == failed
     assert {(each["was"], each["answer"]) for each in found} == {("failed", "done")}

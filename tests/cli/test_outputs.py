@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lionpride.cli.outputs import Output, is_same_file, open_output
+from lionpride.cli.batch.outputs import Output, is_same_file, open_output
 from lionpride.cli.usage import UsageError
 
 
@@ -116,7 +116,10 @@ def test_only_a_file_can_be_emptied(here):
 
 def test_two_runs_cannot_write_one_file(here, snapshot):
     output = open_output("--output", "results.jsonl")
-    code = "from lionpride.cli.outputs import open_output; open_output('--output', 'results.jsonl')"
+    code = (
+        "from lionpride.cli.batch.outputs import open_output; "
+        "open_output('--output', 'results.jsonl')"
+    )
     command = [sys.executable, "-c", code]
     other = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert other.stderr.splitlines()[-1] == snapshot

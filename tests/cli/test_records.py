@@ -4,11 +4,11 @@ import asyncio
 import json
 
 import pytest
-from cli.shelves import fill
+from cli.sample_store import fill
 
-from lionpride.cli.durable import Shelf
-from lionpride.cli.place import place_of
-from lionpride.cli.records import exported, listed, read_record
+from lionpride.cli.store.location import locate_store
+from lionpride.cli.store.queues import StoreQueues
+from lionpride.cli.transfer.records import exported, listed, read_record
 from lionpride.core import EventStatus
 from lionpride.errors import ValidationError
 from lionpride.view.records import seconds_of
@@ -22,8 +22,12 @@ def records(tmp_path_factory):
     fill(path)
 
     async def read():
-        async with Shelf(place_of(str(path))) as shelf:
-            return await shelf.page(None, 0, 100)
+        async with StoreQueues(locate_store(str(path))) as queues:
+            return [
+                one
+                for name in queues.names
+                for one in await queues.of(name).list_records(limit=100)
+            ]
 
     return asyncio.run(read())
 

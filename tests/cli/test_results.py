@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from lionpride.cli.results import Results, recorded_line, result_line
+from lionpride.cli.batch.results import Results, recorded_line, result_line
 from lionpride.core import Event, EventStatus, Transition
 from lionpride.errors import Skip
 from lionpride.stores.record import Record

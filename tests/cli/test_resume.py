@@ -12,7 +12,7 @@ import pytest
 from cli.texts import plain
 from kept import over_kept
 
-from lionpride.cli.place import place_of
+from lionpride.cli.store.location import locate_store
 from lionpride.stores.postgres.backend import AHEAD
 
 RUN = ("--input", "events.jsonl", "--output", "results.jsonl", "--store", "sqlite:///run.db")
@@ -52,7 +52,7 @@ def test_killed_again_and_again_it_ends_with_each_line_once(place, seed):
     assert kills >= 3
     done = place.run("run", "job.py:Noted", *place.keeping)
     assert done.returncode == 1  # some fail, as they were told
-    assert done.stderr.startswith(f"resuming from {place_of(place.url).name}: ")
+    assert done.stderr.startswith(f"resuming from {locate_store(place.url).name}: ")
     assert "had finished before" in done.stdout
 
     results = place.results()
@@ -158,7 +158,7 @@ def test_fresh_removes_this_queue_and_no_other(place, snapshot):
     assert place.run("run", "job.py:Noted", *place.keeping, "--queue", "other").returncode == 1
     done = place.run("run", "job.py:Noted", *place.keeping, "--fresh")
     assert done.returncode == 1
-    assert plain(done.stderr, STORE=place_of(place.url).name) == snapshot
+    assert plain(done.stderr, STORE=locate_store(place.url).name) == snapshot
     assert "had finished before" not in done.stdout
     assert journal(place)["end 1"] == 3
     assert {c["queue"]: c["completed"] for c in place.store("counts", place.url, "--json")} == {
@@ -188,7 +188,7 @@ def test_fresh_leaves_alone_what_another_process_runs(place, snapshot):
         assert process.stdout.readline() == "running\n"
         done = place.run("run", "job.py:Held", *place.keeping, *OTHER, "--fresh")
         assert done.returncode == 2
-        assert plain(done.stderr, STORE=place_of(place.url).name) == snapshot
+        assert plain(done.stderr, STORE=locate_store(place.url).name) == snapshot
         (place.path / "release").touch()
         process.communicate(timeout=30)
     assert process.returncode == 0
@@ -218,13 +218,13 @@ def test_a_signal_leaves_the_file_in_order_and_the_next_run_goes_on(place, numbe
         out, _ = process.communicate(timeout=30)
     assert process.returncode == code
     assert "2 left" in out
-    assert plain(out, STORE=place_of(place.url).name) == snapshot
+    assert plain(out, STORE=locate_store(place.url).name) == snapshot
     (counts,) = place.store("counts", place.url, "--json")
     assert (counts["completed"], counts["pending"], counts["processing"]) == (1, 2, 0)
     done = place.run("run", "job.py:Held", *place.keeping)
     assert (done.returncode, done.stderr) == (
         0,
-        f"resuming from {place_of(place.url).name}: 1 done, 0 failed, 2 left\n",
+        f"resuming from {locate_store(place.url).name}: 1 done, 0 failed, 2 left\n",
     )
     assert [r["line"] for r in place.results()] == [1, 2, 3]
 

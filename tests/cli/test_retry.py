@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from cli.shelves import fill
+from cli.sample_store import fill
 
 from lionpride.cli import main
 

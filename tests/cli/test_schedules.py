@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from lionpride import Cron, Event, Every, Executor, Schedule
 from lionpride.cli import main
-from lionpride.cli.place import place_of
+from lionpride.cli.store.location import locate_store
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -34,7 +34,7 @@ def with_executor(store, work, queue="reports", kinds=(Report,)):
     """Return what ``work(executor)`` returns."""
 
     async def run():
-        executor = Executor.of(*kinds, store=place_of(store).url, queue=queue)
+        executor = Executor.of(*kinds, store=locate_store(store).url, queue=queue)
         try:
             return await work(executor)
         finally:

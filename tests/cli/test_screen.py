@@ -2,8 +2,8 @@
 
 import pytest
 
-from lionpride.cli.screen import PlainScreen
-from lionpride.cli.summary import Summary
+from lionpride.cli.output.screen import PlainScreen
+from lionpride.cli.output.summary import Summary
 
 END = Summary("3 events in 1.00 s", [("completed", "3", "100.0%", "", "", "")], ["results  r"])
 

@@ -80,7 +80,7 @@ def test_a_worker_that_starts_while_the_server_is_away_waits_for_it(place, away)
 def append(place, number):
     done = place.python(
         "import asyncio\n"
-        "from lionpride.cli.target import load_target\n"
+        "from lionpride.cli.targets.target import load_target\n"
         "target = load_target('job.py:Work')\n"
         "async def main():\n"
         f"    desk = target.executor_type(store={place.url!r}, queue='job.Work')\n"

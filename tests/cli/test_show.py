@@ -6,12 +6,12 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from cli.shelves import Deed, Deeds, fill, while_it_runs
+from cli.sample_store import Deed, Deeds, fill, while_it_runs
 from pydantic import Field, SecretStr
 
 from lionpride.cli import main
-from lionpride.cli.place import place_of
-from lionpride.cli.records import read_record
+from lionpride.cli.store.location import locate_store
+from lionpride.cli.transfer.records import read_record
 from lionpride.core import Event, Executor, Processor, Retry
 from lionpride.errors import ValidationError
 
@@ -53,7 +53,7 @@ def test_a_response_is_shown_as_plain_json(kept, capsys):
 )
 def test_a_priority_is_shown_as_it_was_given(kept, capsys, given, shown):
     async def append() -> str:
-        desk = Deeds(store=place_of(kept).url, queue="deeds")
+        desk = Deeds(store=locate_store(kept).url, queue="deeds")
         event = await desk.append(Deed(), priority=given)
         await desk.store.close()
         return str(event.id)
@@ -95,7 +95,7 @@ def test_json_is_plain_and_an_export_can_be_read_back(kept, capsys):
     at = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 
     async def run() -> str:
-        desk = Riches(store=place_of(kept).url, queue="riches")
+        desk = Riches(store=locate_store(kept).url, queue="riches")
         async with desk:
             event = await desk.append(Rich(at=at, pair=(1, "a"), names={1: "one"}))
             await desk.join()

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from lionpride.cli.source import AHEAD, Source, batches, open_source
+from lionpride.cli.batch.source import AHEAD, Source, batches, open_source
 from lionpride.cli.usage import UsageError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lionpride.cli.streams import claim_stdout, prepare, tell, warn
+from lionpride.cli.output.streams import claim_stdout, prepare, tell, warn
 from lionpride.cli.usage import UsageError
 from lionpride.errors import LionprideError
 

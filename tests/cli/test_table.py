@@ -1,6 +1,6 @@
 """Tables and fields as plain text."""
 
-from lionpride.cli.table import json_line, show_fields, show_table
+from lionpride.cli.output.table import json_line, show_fields, show_table
 
 
 def test_columns_are_aligned_and_harmless(capsys, snapshot):

@@ -6,9 +6,9 @@ import textwrap
 import pytest
 
 from lionpride.cli import main
-from lionpride.cli.building import build
-from lionpride.cli.place import place_of
-from lionpride.cli.target import load_target, load_targets
+from lionpride.cli.store.location import locate_store
+from lionpride.cli.targets.executor import build
+from lionpride.cli.targets.target import load_target, load_targets
 from lionpride.cli.usage import UsageError
 from lionpride.core import Event, Executor, Processor
 from lionpride.stores.sqlite import SqliteStore
@@ -217,7 +217,7 @@ def test_a_function_under_job_is_a_target(front):
 
 def test_an_executor_of_a_module_is_made_again_over_the_store_of_the_command(front, tmp_path):
     target = load_target(f"{front}:crawler")
-    place = place_of(str(tmp_path / "run.db"))
+    place = locate_store(str(tmp_path / "run.db"))
     executor = build(target, {"queue_capacity": 5}, place, None)
     assert executor.processor_config == {"concurrency_limit": 3, "queue_capacity": 5}
     assert executor.states.name == "crawler"

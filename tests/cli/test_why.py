@@ -2,7 +2,7 @@
 
 import json
 
-from cli.shelves import fill, while_it_runs
+from cli.sample_store import fill, while_it_runs
 from cli.texts import plain
 
 from lionpride.cli import main

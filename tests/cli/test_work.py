@@ -8,7 +8,7 @@ import pytest
 from cli.texts import plain
 from kept import over_kept
 
-from lionpride.cli.place import place_of
+from lionpride.cli.store.location import locate_store
 from tools.postgres_server import Server
 
 JOBS = """
@@ -48,7 +48,7 @@ def put(place, target, number, *options, queue=None, fields=()):
     kind = f"{target.rpartition(':')[0].removesuffix('.py')}.{name}"
     code = f"""
         import asyncio, sys
-        from lionpride.cli.target import load_target
+        from lionpride.cli.targets.target import load_target
         target = load_target({target!r})
         async def main():
             desk = target.executor_type(store={place.url!r}, queue={queue or kind!r})
@@ -86,7 +86,7 @@ def test_all_queues_of_a_module_are_worked_off(jobs, snapshot):
     put(jobs, "jobs.py:Mail", 2)
     done = jobs.run("work", "jobs.py", "--store", jobs.kept, "--until-empty")
     assert done.returncode == 0, done.stderr
-    assert plain(done.stderr, STORE=place_of(jobs.kept).name) == snapshot
+    assert plain(done.stderr, STORE=locate_store(jobs.kept).name) == snapshot
     assert done.stdout.startswith("5 events in ")
     assert counts(jobs) == {"jobs.Resize": {"completed": 3}, "jobs.Mail": {"completed": 2}}
 

@@ -17,8 +17,8 @@ from engine.kit import Hold, Job, JobExecutor, sleeps
 from stores.homes import Home
 from web.asgi import client
 
-from lionpride.cli import checks
-from lionpride.cli.checks import check_queue
+from lionpride.cli.store import checks
+from lionpride.cli.store.checks import check_queue
 from lionpride.core import EventStatus, Executor, Limit
 from lionpride.errors import NotFoundError
 from lionpride.stores.memory import MemoryStore

@@ -1,8 +1,8 @@
 """The command line: ``lionpride COMMAND``.
 
 A command is a module of ``commands``; ``COMMANDS`` lists them. ``grammar`` defines how they are
-called. All output goes through ``streams``, and all signals through ``interrupt``: no other part of
-the library prints or handles signals.
+called. All output goes through ``output.streams``, and all signals through ``interrupts``: no other
+part of the library prints or handles signals.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .. import __version__
 from ..errors import LionprideError
 from ..stores.url import redact
 from .grammar import Command, Program, error_text
-from .streams import prepare, tell, warn
+from .output.streams import prepare, tell, warn
 from .usage import UsageError
 
 __all__ = ["COMMANDS", "load_commands", "main"]

@@ -14,11 +14,11 @@ from ..stores.bulk import matching_pages
 from ..stores.contract import Store
 from ..stores.inspector import EventFilter
 from ..stores.record import Record
-from .durable import Shelf
 from .grammar import F, option
+from .output.streams import tell, warn
+from .output.table import json_line
 from .selection import Chosen, filter_of
-from .streams import tell, warn
-from .table import json_line
+from .store.queues import StoreQueues
 from .usage import UsageError
 
 __all__ = ["Change", "Consent", "ask", "change_matching", "confirm_options", "is_chosen"]
@@ -84,7 +84,7 @@ def ask(question: str, consent: Consent) -> bool:
 
 
 async def change_matching(
-    shelf: Shelf, change: Change, consent: Consent, as_json: bool, **chosen: Unpack[Chosen]
+    queues: StoreQueues, change: Change, consent: Consent, as_json: bool, **chosen: Unpack[Chosen]
 ) -> int:
     """Change the events that match, and return the exit status.
 
@@ -99,12 +99,12 @@ async def change_matching(
     if what.status not in (None, *able) or (what.blocked and EventStatus.PENDING not in able):
         given = "--blocked" if what.blocked else f"--status {what.status}"
         raise UsageError(f"{change.word} {given}: give one of {', '.join(able)}")
-    filters = await _bounded(shelf, what, chosen)
+    filters = await _bounded(queues, what, chosen)
     if what.status is not None or what.blocked:
         able = [what.status or EventStatus.PENDING]
     count = 0
     for queue, one in filters.items():
-        found = {s: await _count(shelf, queue, replace(one, status=s)) for s in able}
+        found = {s: await _count(queues, queue, replace(one, status=s)) for s in able}
         count += sum(found.values())
         if consent.dry_run and as_json:
             counts = {status.value: n for status, n in found.items()}
@@ -118,7 +118,7 @@ async def change_matching(
     done = skipped = 0
     passes = [each for each in change.passes if each in able]
     for queue, one in filters.items() if count else ():
-        changed, left = await _change(shelf.of(queue), change, one, passes, as_json)
+        changed, left = await _change(queues.of(queue), change, one, passes, as_json)
         done, skipped = done + changed, skipped + left
     words = f"{plural(done, 'event')} {'is' if done == 1 else 'are'} {change.past}"
     if skipped:
@@ -152,16 +152,18 @@ def _told(record: Record, answers: Mapping[UUID, str]) -> dict[str, str]:
     return head | {"answer": answers.get(record.id, "skipped")}
 
 
-async def _bounded(shelf: Shelf, what: EventFilter, chosen: Chosen) -> dict[str, EventFilter]:
+async def _bounded(
+    queues: StoreQueues, what: EventFilter, chosen: Chosen
+) -> dict[str, EventFilter]:
     """Return the filter for each queue: only events that have arrived by now."""
     filters = {}
-    for queue in shelf.queues:
-        last = await shelf.of(queue).last_arrival()
+    for queue in queues.names:
+        last = await queues.of(queue).last_arrival()
         upto = last if chosen["before"] is None else min(last, chosen["before"] - 1)
         if upto > (chosen["after"] or 0):
             filters[queue] = replace(what, upto=upto, above=chosen["after"])
     return filters
 
 
-async def _count(shelf: Shelf, queue: str, what: EventFilter) -> int:
-    return await shelf.of(queue).inspector.count_events(what)
+async def _count(queues: StoreQueues, queue: str, what: EventFilter) -> int:
+    return await queues.of(queue).inspector.count_events(what)

@@ -18,7 +18,7 @@ from typing import Any, Final, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import click
 
-from .streams import tell, warn
+from .output.streams import tell, warn
 from .usage import UsageError, queue_name
 
 __all__ = [

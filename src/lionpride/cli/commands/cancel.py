@@ -12,13 +12,13 @@ from ...stores.contract import Cancelled, Store
 from ...stores.record import Record
 from ..bulk import Change, Consent, change_matching, confirm_options, is_chosen
 from ..caller import caller
-from ..durable import Shelf
-from ..find import ID_HELP, find_all
 from ..grammar import argument, json_option, store_command
-from ..place import place_of
+from ..output.streams import tell
+from ..output.table import json_line
 from ..selection import Chosen, filter_options
-from ..streams import tell
-from ..table import json_line
+from ..store.event_ids import ID_HELP, find_all
+from ..store.location import locate_store
+from ..store.queues import StoreQueues
 from ..usage import UsageError
 
 __all__ = ["cancel"]
@@ -58,14 +58,14 @@ async def cancel(
     """Cancel them; nothing is done if a name is not that of one event."""
     if bool(ids) == is_chosen(chosen):
         raise UsageError("cancel: give the ids of events, or a filter such as --status pending")
-    async with Shelf(place_of(store), queue) as shelf:
+    async with StoreQueues(locate_store(store), queue) as queues:
         if not ids:
             consent = Consent(yes, dry_run)
-            return await change_matching(shelf, _CHANGE, consent, as_json, **chosen)
+            return await change_matching(queues, _CHANGE, consent, as_json, **chosen)
         if dry_run:
             raise UsageError("cancel: --dry-run needs a filter: leave the ids out")
-        found = await find_all(shelf, ids)
-        answers = [await _cancel(shelf, record) for record in found]
+        found = await find_all(queues, ids)
+        answers = [await _cancel(queues, record) for record in found]
     for record, answer in zip(found, answers, strict=True):
         if as_json:
             told = {"id": str(record.id), "queue": record.queue, "answer": answer.value}
@@ -75,8 +75,8 @@ async def cancel(
     return _status(answers)
 
 
-async def _cancel(shelf: Shelf, record: Record) -> Cancelled:
-    store = shelf.of(record.queue)
+async def _cancel(queues: StoreQueues, record: Record) -> Cancelled:
+    store = queues.of(record.queue)
     (answer,) = await store.cancel([record.id], by=caller())
     if answer is not Cancelled.SETTLED:
         return answer

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ...core import EventStatus
 from ...drawing.text import one_line
-from ..durable import Shelf
 from ..grammar import json_option, store_command
-from ..place import place_of
-from ..streams import tell
-from ..table import json_line, show_table
+from ..output.streams import tell
+from ..output.table import json_line, show_table
+from ..store.location import locate_store
+from ..store.queues import StoreQueues
 
 __all__ = ["counts"]
 
@@ -17,9 +17,9 @@ __all__ = ["counts"]
 @json_option("queue")
 async def counts(store: str, queue: str | None, as_json: bool) -> int:
     """Count them, queue by queue."""
-    async with Shelf(place_of(store), queue) as shelf:
-        found = {name: await shelf.of(name).counts() for name in shelf.queues}
-        pauses = {name: await shelf.of(name).pause_record() for name in shelf.queues}
+    async with StoreQueues(locate_store(store), queue) as queues:
+        found = {name: await queues.of(name).counts() for name in queues.names}
+        pauses = {name: await queues.of(name).pause_record() for name in queues.names}
     if as_json:
         for name, each in found.items():
             pause = pauses[name]

@@ -9,13 +9,13 @@ from dataclasses import asdict
 from ...drawing.text import one_line, plural
 from ...errors import LionprideError
 from ...stores.maintenance import DAMAGE, Finding
-from ..checks import check_queue
-from ..durable import Shelf
 from ..grammar import json_option, store_command
-from ..place import Durable, Place, place_of
-from ..streams import tell
-from ..table import json_line
-from ..target import load_targets, target_option
+from ..output.streams import tell
+from ..output.table import json_line
+from ..store.checks import check_queue
+from ..store.location import DurableStore, StoreLocation, locate_store
+from ..store.queues import StoreQueues
+from ..targets.target import load_targets, target_option
 from ..usage import UsageError
 
 __all__ = ["doctor"]
@@ -33,17 +33,17 @@ __all__ = ["doctor"]
 @json_option("finding")
 async def doctor(store: str, queue: str | None, targets: tuple[str, ...], as_json: bool) -> int:
     """Examine it, and say what was found."""
-    place = place_of(store)
+    location = locate_store(store)
     for text in targets:
         load_targets(text)
-    await place.check_made()
-    found, goes_on = await _examine(place)
+    await location.check_made()
+    found, goes_on = await _examine(location)
     if goes_on:
-        async with Shelf(place, queue) as shelf:
+        async with StoreQueues(location, queue) as queues:
             try:
-                for name in shelf.queues:
+                for name in queues.names:
                     found += await check_queue(
-                        shelf.of(name), place.name, knows_classes=bool(targets)
+                        queues.of(name), location.name, knows_classes=bool(targets)
                     )
             except LionprideError as error:
                 raise UsageError(one_line(str(error))) from error
@@ -51,11 +51,11 @@ async def doctor(store: str, queue: str | None, targets: tuple[str, ...], as_jso
     return 1 if any(each.level != "note" for each in found) else 0
 
 
-async def _examine(place: Place) -> tuple[list[Finding], bool]:
-    """Return what is wrong with the place, and whether its queues can be looked at."""
-    store = place.open("")
+async def _examine(location: StoreLocation) -> tuple[list[Finding], bool]:
+    """Return what is wrong with the store, and whether its queues can be looked at."""
+    store = location.open("")
     try:
-        found = await _schema(store, place)
+        found = await _schema(store, location)
         if not found:
             found = await store.examine()
             return found, not any(each.check == DAMAGE for each in found)
@@ -68,20 +68,20 @@ async def _examine(place: Place) -> tuple[list[Finding], bool]:
     return found, False
 
 
-async def _damage(store: Durable) -> list[Finding]:
+async def _damage(store: DurableStore) -> list[Finding]:
     """Return the damage of a store that cannot be asked for anything else."""
     with suppress(LionprideError):
         return [each for each in await store.examine() if each.check == DAMAGE]
     return []
 
 
-async def _schema(store: Durable, place: Place) -> list[Finding]:
+async def _schema(store: DurableStore, location: StoreLocation) -> list[Finding]:
     """Return a finding if the tables are not those of this version."""
     schema = await store.schema()
     if schema.is_current:
         return []
     what = f"the tables have schema {schema.found}; this version needs schema {schema.newest}"
-    remedy = f"lionpride migrate {place.name}; nothing else was checked"
+    remedy = f"lionpride migrate {location.name}; nothing else was checked"
     return [Finding("schema", "wrong", what, remedy)]
 
 

@@ -13,15 +13,15 @@ from typing import Any
 from ...drawing.text import one_line, plural
 from ...errors import LionprideError
 from ...view.redact import AnyRecord, hide_secrets
-from ..durable import Shelf
-from ..find import scan
+from ..batch.outputs import is_same_file
 from ..grammar import option, store_command
-from ..outputs import is_same_file
-from ..place import Place, place_of
-from ..records import exported, exported_schedule
-from ..streams import tell, warn
-from ..table import json_line
-from ..target import load_targets, target_option
+from ..output.streams import tell, warn
+from ..output.table import json_line
+from ..store.event_ids import scan
+from ..store.location import StoreLocation, locate_store
+from ..store.queues import StoreQueues
+from ..targets.target import load_targets, target_option
+from ..transfer.records import exported, exported_schedule
 from ..usage import UsageError
 
 __all__ = ["export"]
@@ -51,20 +51,20 @@ async def export(
     store: str, queue: str | None, output: str, reveal: bool, targets: tuple[str, ...]
 ) -> int:
     """Write them; a file is there when it is complete, and not before."""
-    place = place_of(store)
+    location = locate_store(store)
     for text in targets:
         load_targets(text)
-    await place.check_made()
-    writer = _Export(place, reveal=reveal)
+    await location.check_made()
+    writer = _Export(location, reveal=reveal)
     if output == "-":
         await writer.run(queue, tell)
         return 0
     path = Path(output)
-    if place.path is not None and is_same_file(output, str(place.path)):
+    if location.path is not None and is_same_file(output, str(location.path)):
         raise UsageError(f"-o {path} is the store itself: name another file")
     with _replacing(path) as write:
         await writer.run(queue, write)
-    warn(f"{_text_of(writer.written)} of {place.name} written to {path}")
+    warn(f"{_text_of(writer.written)} of {location.name} written to {path}")
     return 0
 
 
@@ -72,15 +72,15 @@ class _Export:
     """One export.
 
     Args:
-        place: The store.
+        location: The store.
         reveal: True to write secrets.
 
     Attributes:
         written: The numbers of events and schedules that were written.
     """
 
-    def __init__(self, place: Place, *, reveal: bool) -> None:
-        self._place = place
+    def __init__(self, location: StoreLocation, *, reveal: bool) -> None:
+        self._location = location
         self._reveal = reveal
         self._hidden: Counter[str] = Counter()
         self.written: Counter[str] = Counter(event=0)
@@ -88,8 +88,8 @@ class _Export:
     async def run(self, queue: str | None, write: Write) -> None:
         """Write the lines of one queue, or of all, until the reader closes the pipe."""
         lines: list[str] = []
-        async with Shelf(self._place, queue) as shelf:
-            async for data in self._objects(shelf):
+        async with StoreQueues(self._location, queue) as queues:
+            async for data in self._objects(queues):
                 lines.append(json_line(data))
                 if len(lines) == AT_ONCE:
                     if not write("\n".join(lines)):
@@ -104,18 +104,18 @@ class _Export:
                 "export; an import refuses such lines: --reveal writes the secrets"
             )
 
-    async def _objects(self, shelf: Shelf) -> AsyncIterator[dict[str, Any]]:
+    async def _objects(self, queues: StoreQueues) -> AsyncIterator[dict[str, Any]]:
         """Yield the events, and then the schedules.
 
         Schedules are read first. So the copy of a schedule repeats an instant whose event is
         exported as well, and leaves it out by its id; it does not lose the instant.
         """
-        schedules = {queue: await shelf.of(queue).schedules() for queue in shelf.queues}
+        schedules = {queue: await queues.of(queue).schedules() for queue in queues.names}
         for each in (record for records in schedules.values() for record in records):
             if each.unreadable is not None:
                 raise UsageError(f"nothing was exported: {one_line(each.unreadable)}")
-        for queue in shelf.queues:
-            async for record in scan(shelf, queue):
+        for queue in queues.names:
+            async for record in scan(queues, queue):
                 yield exported(self._shown(record, "event"))
         for queue, records in schedules.items():
             for schedule in records:

@@ -17,13 +17,13 @@ from ...drawing.text import one_line, plural
 from ...engine.schedules import Schedules
 from ...errors import ExistsError, LionprideError, NotFoundError
 from ...stores.record import Record
-from ..bundle import Bundle, open_bundle
-from ..durable import Shelf, told_counts
+from ..batch.outputs import is_same_file
 from ..grammar import argument, command, finish, option, queue_option, store_argument
-from ..import_order import after_of, batches_of_children
-from ..outputs import is_same_file
-from ..place import Place, place_of
-from ..streams import tell, warn
+from ..output.streams import tell, warn
+from ..store.location import StoreLocation, locate_store
+from ..store.queues import StoreQueues, told_counts
+from ..transfer.bundle import Bundle, open_bundle
+from ..transfer.order import after_of, batches_of_children
 from ..usage import UsageError
 
 __all__ = ["import_"]
@@ -50,13 +50,13 @@ last, in one batch, and then schedules. After an interruption, --exist-ok import
 @finish
 async def import_(file: str, store: str, queue: str | None, exist_ok: bool) -> int:
     """Take them in."""
-    place = place_of(store)
-    is_file = file != "-" and place.path is not None
-    if is_file and is_same_file(file, str(place.path)):
+    location = locate_store(store)
+    is_file = file != "-" and location.path is not None
+    if is_file and is_same_file(file, str(location.path)):
         raise UsageError(f"{file} is the store itself: name the file to import")
     with closing(_open(file)) as opened:
         bundle = open_bundle(opened, _name(file), queue)
-        return await _Import(place, bundle, exist_ok=exist_ok).run()
+        return await _Import(location, bundle, exist_ok=exist_ok).run()
 
 
 def _name(path: str) -> str:
@@ -83,11 +83,11 @@ def _open(path: str) -> IO[bytes]:
 class _Import:
     """One import, which reads the file twice: to check it, and to append its events."""
 
-    def __init__(self, place: Place, bundle: Bundle, *, exist_ok: bool) -> None:
-        self._place = place
+    def __init__(self, location: StoreLocation, bundle: Bundle, *, exist_ok: bool) -> None:
+        self._location = location
         self._bundle = bundle
         self._exist_ok = exist_ok
-        self._shelf = Shelf(place)
+        self._queues = StoreQueues(location)
         self._there = 0
         self._taken: Counter[EventStatus] = Counter()
         self._interrupted = 0
@@ -103,15 +103,15 @@ class _Import:
         self._bundle.check()
         parents = self._parents_elsewhere()
         try:
-            if await self._place.is_made():
-                await self._shelf.__aenter__()
+            if await self._location.is_made():
+                await self._queues.__aenter__()
                 if not self._exist_ok:
                     await self._check_unknown()
             await self._check_parents(parents)
             await self._take_all()
             await self._take_schedules()
         finally:
-            await self._shelf.close()
+            await self._queues.close()
         self._say()
         return 0
 
@@ -126,15 +126,15 @@ class _Import:
         for where, (queue, record) in self._bundle.schedules():
             if record.name in await self._schedule_names(queue):
                 raise ExistsError(
-                    f"{where}: queue {queue!r} of {self._place.name} has a schedule "
+                    f"{where}: queue {queue!r} of {self._location.name} has a schedule "
                     f"{record.name!r}: nothing was imported; --exist-ok skips such schedules"
                 )
 
     async def _schedule_names(self, queue: str) -> set[str]:
         """Return the names of the schedules that a queue has."""
-        if queue not in self._shelf.queues:
+        if queue not in self._queues.names:
             return set()
-        return {record.name for record in await self._shelf.of(queue).schedules()}
+        return {record.name for record in await self._queues.of(queue).schedules()}
 
     async def _refuse_known(self, batch: Sequence[tuple[str, Record]]) -> None:
         known = await self._known([record for _, record in batch])
@@ -142,7 +142,7 @@ class _Import:
             if (queue := known.get(record.id)) is not None:
                 raise ExistsError(
                     f"{where}: id {record.id} is known in queue {queue!r} of "
-                    f"{self._place.name}: nothing was imported; --exist-ok skips such events"
+                    f"{self._location.name}: nothing was imported; --exist-ok skips such events"
                 )
 
     def _parents_elsewhere(self) -> dict[UUID, UUID]:
@@ -162,14 +162,14 @@ class _Import:
             NotFoundError: if it does not have one; nothing was imported.
         """
         missing = set(parents)
-        for queue in self._shelf.queues if parents else ():
-            known = await self._shelf.of(queue).get(parents)
+        for queue in self._queues.names if parents else ():
+            known = await self._queues.of(queue).get(parents)
             missing -= {record.id for record in known if record is not None}
         for parent, child in parents.items():
             if parent in missing:
                 raise NotFoundError(
                     f"{parent}, a parent of {child}, is neither in the file nor in "
-                    f"{self._place.name}: nothing was imported; export the parents of blocked "
+                    f"{self._location.name}: nothing was imported; export the parents of blocked "
                     "events as well"
                 )
 
@@ -177,8 +177,8 @@ class _Import:
         """In which queues those are that are known."""
         ids = [record.id for record in records]
         found: dict[UUID, str] = {}
-        for queue in self._shelf.queues:
-            for record in await self._shelf.of(queue).get(ids):
+        for queue in self._queues.names:
+            for record in await self._queues.of(queue).get(ids):
                 if record is not None:
                     found[record.id] = queue
         return found
@@ -210,7 +210,7 @@ class _Import:
         self._there += len(batch) - len(fresh)
         if fresh:
             try:
-                await self._shelf.of(queue).import_records(fresh)
+                await self._queues.of(queue).import_records(fresh)
             except LionprideError as error:
                 raise self._cut_off(error) from error
         for record in fresh:
@@ -225,7 +225,7 @@ class _Import:
                 self._there += 1
                 continue
             try:
-                await Schedules(self._shelf.of(queue)).load(record)
+                await Schedules(self._queues.of(queue)).load(record)
             except LionprideError as error:
                 raise self._cut_off(error) from error
             self._schedules += 1
@@ -244,7 +244,7 @@ class _Import:
 
     def _say(self) -> None:
         count = sum(self._taken.values())
-        said = f"{self._numbers(count)} imported into {self._place.name}"
+        said = f"{self._numbers(count)} imported into {self._location.name}"
         if count:
             said += f": {told_counts({s: self._taken[s] for s in EventStatus})}"
         if self._interrupted:

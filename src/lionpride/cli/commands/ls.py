@@ -12,13 +12,13 @@ from ...stores.inspector import EventFilter, Inspector
 from ...stores.record import Record
 from ...view.records import cancelled_by, created_of, error_of, seconds_of, status_of
 from ...view.redact import hide_secrets, label_of
-from ..durable import Shelf
 from ..grammar import json_option, option, store_command
-from ..place import place_of
-from ..records import listed
+from ..output.streams import tell, warn
+from ..output.table import json_line, show_table
 from ..selection import Chosen, filter_of, filter_options
-from ..streams import tell, warn
-from ..table import json_line, show_table
+from ..store.location import locate_store
+from ..store.queues import StoreQueues
+from ..transfer.records import listed
 from ..usage import DAY, whole_number
 
 __all__ = ["ls"]
@@ -91,15 +91,15 @@ async def ls(
     """
     what = filter_of(chosen)
     window = Window(chosen["before"], chosen["after"], limit)
-    async with Shelf(place_of(store), queue) as shelf:
-        queues = [shelf.of(queue).inspector for queue in shelf.queues]
-        found, more = await _find(queues, what, window)
-        now = shelf.of(shelf.queues[0]).time() if shelf.queues else 0.0
+    async with StoreQueues(locate_store(store), queue) as queues:
+        inspectors = [queues.of(name).inspector for name in queues.names]
+        found, more = await _find(inspectors, what, window)
+        now = queues.of(queues.names[0]).time() if queues.names else 0.0
     if as_json:
         shown = found if reveal else list(map(hide_secrets, found))
         tell("\n".join(json_line(listed(record)) for record in shown))
     else:
-        _show(found, now, several=len(queues) > 1)
+        _show(found, now, several=len(queues.names) > 1)
     if more:
         turn = f"--after {found[0].number}" if window.goes_up else f"--before {found[-1].number}"
         warn(f"there are more: {turn} shows the next, --limit N shows N at once")

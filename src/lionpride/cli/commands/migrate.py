@@ -6,8 +6,8 @@ from ...drawing.text import one_line
 from ...errors import LionprideError
 from ...stores.maintenance import SchemaVersion
 from ..grammar import command, finish, option, store_argument
-from ..place import Place, place_of
-from ..streams import tell
+from ..output.streams import tell
+from ..store.location import StoreLocation, locate_store
 from ..usage import UsageError
 
 __all__ = ["migrate"]
@@ -36,8 +36,8 @@ async def migrate(store: str, check: bool, as_sql: bool) -> int:
     """
     if check and as_sql:
         raise UsageError("--check and --sql: give one of them")
-    place = place_of(store)
-    opened = place.open("")
+    location = locate_store(store)
+    opened = location.open("")
     try:
         schema = await (opened.schema() if check or as_sql else opened.upgrade())
     except LionprideError as error:
@@ -45,32 +45,32 @@ async def migrate(store: str, check: bool, as_sql: bool) -> int:
     finally:
         await opened.close()
     if as_sql:
-        return _print(place, schema)
+        return _print(location, schema)
     if check:
-        tell(_state(place, schema))
+        tell(_state(location, schema))
         return 0 if schema.is_current else 1
     if schema.is_current:
-        tell(_state(place, schema))
+        tell(_state(location, schema))
     elif schema.found:
-        tell(f"{place.name}: upgraded from schema {schema.found} to {schema.newest}")
+        tell(f"{location.name}: upgraded from schema {schema.found} to {schema.newest}")
     else:
-        tell(f"{place.name}: created, with schema {schema.newest}")
+        tell(f"{location.name}: created, with schema {schema.newest}")
     return 0
 
 
-def _state(place: Place, schema: SchemaVersion) -> str:
+def _state(location: StoreLocation, schema: SchemaVersion) -> str:
     if schema.is_current:
-        return f"{place.name}: up to date, with schema {schema.found}"
+        return f"{location.name}: up to date, with schema {schema.found}"
     to = f"lionpride migrate upgrades it to schema {schema.newest}"
     if schema.found:
-        return f"{place.name}: has schema {schema.found}; {to}"
-    return f"{place.name}: has no tables yet; {to.replace('upgrades it to', 'creates those of')}"
+        return f"{location.name}: has schema {schema.found}; {to}"
+    return f"{location.name}: has no tables yet; {to.replace('upgrades it to', 'creates those of')}"
 
 
-def _print(place: Place, schema: SchemaVersion) -> int:
+def _print(location: StoreLocation, schema: SchemaVersion) -> int:
     """Print the statements; as a comment, if there are none."""
     if schema.is_current:
-        tell(f"-- {_state(place, schema)}")
+        tell(f"-- {_state(location, schema)}")
     for version, script in schema.scripts:
         tell(f"-- to schema {version}\n{script}")
     return 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..durable import Shelf
 from ..grammar import json_option, store_command
 from ..pausing import pause_all, show_pauses
-from ..place import place_of
+from ..store.location import locate_store
+from ..store.queues import StoreQueues
 
 __all__ = ["pause"]
 
@@ -20,7 +20,7 @@ __all__ = ["pause"]
 @json_option("queue")
 async def pause(store: str, queue: str | None, as_json: bool) -> int:
     """Pause them; the store keeps who has done it."""
-    async with Shelf(place_of(store), queue) as shelf:
-        await pause_all(shelf, queue, is_pause=True)
-        await show_pauses(shelf, as_json)
+    async with StoreQueues(locate_store(store), queue) as queues:
+        await pause_all(queues, queue, is_pause=True)
+        await show_pauses(queues, as_json)
     return 0

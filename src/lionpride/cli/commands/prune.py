@@ -9,11 +9,11 @@ import click
 from ...core import EventStatus
 from ...model.execution import TERMINAL
 from ..bulk import Consent, ask
-from ..durable import Shelf, told_counts
 from ..grammar import json_option, option, store_command
-from ..place import place_of
-from ..streams import tell
-from ..table import json_line
+from ..output.streams import tell
+from ..output.table import json_line
+from ..store.location import locate_store
+from ..store.queues import StoreQueues, told_counts
 from ..usage import past_time
 
 __all__ = ["prune"]
@@ -59,17 +59,17 @@ async def prune(
 ) -> int:
     """Remove them in pieces, and print how many finished events are left."""
     wanted = [EventStatus(each) for each in dict.fromkeys(statuses)]
-    async with Shelf(place_of(store), queue) as shelf:
-        counts = [await shelf.of(name).counts() for name in shelf.queues]
+    async with StoreQueues(locate_store(store), queue) as queues:
+        counts = [await queues.of(name).counts() for name in queues.names]
         count = sum(each[status] for each in counts for status in wanted)
         which = ", ".join(wanted)
         older = "" if before is None else ", those that finished before the given time"
         question = f"prune: remove events that are {which} ({count:,}){older}?"
         if count and not ask(question, Consent(yes, dry_run=False)):
             return 1
-        for name in shelf.queues:
-            await shelf.of(name).prune(wanted, before=before)
-            left = {s: n for s, n in (await shelf.of(name).counts()).items() if s in TERMINAL}
+        for name in queues.names:
+            await queues.of(name).prune(wanted, before=before)
+            left = {s: n for s, n in (await queues.of(name).counts()).items() if s in TERMINAL}
             if as_json:
                 numbers = {status.value: n for status, n in left.items()}
                 tell(json_line({"queue": name, "left": numbers}))

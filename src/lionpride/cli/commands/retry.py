@@ -13,13 +13,13 @@ from ...stores.bulk import retry_known
 from ...stores.contract import Store
 from ..bulk import Change, Consent, change_matching, confirm_options, is_chosen
 from ..caller import caller
-from ..durable import Shelf
-from ..find import ID_HELP, find_all
 from ..grammar import argument, json_option, store_command
-from ..place import place_of
+from ..output.streams import tell
+from ..output.table import json_line
 from ..selection import Chosen, filter_options
-from ..streams import tell
-from ..table import json_line
+from ..store.event_ids import ID_HELP, find_all
+from ..store.location import locate_store
+from ..store.queues import StoreQueues
 from ..usage import UsageError
 
 __all__ = ["retry"]
@@ -50,20 +50,20 @@ async def retry(
     """Send them back: those that are named, all or none; or all that match."""
     if bool(ids) == is_chosen(chosen):
         raise UsageError("retry: give the ids of events, or a filter such as --status failed")
-    async with Shelf(place_of(store), queue) as shelf:
+    async with StoreQueues(locate_store(store), queue) as queues:
         if not ids:
             consent = Consent(yes, dry_run)
-            return await change_matching(shelf, _CHANGE, consent, as_json, **chosen)
+            return await change_matching(queues, _CHANGE, consent, as_json, **chosen)
         if dry_run:
             raise UsageError("retry: --dry-run needs a filter: leave the ids out")
-        count = await _named(shelf, ids, as_json)
+        count = await _named(queues, ids, as_json)
     if not as_json:
         tell(f"{plural(count, 'event')} {'is' if count == 1 else 'are'} pending again")
     return 0
 
 
-async def _named(shelf: Shelf, names: Sequence[str], as_json: bool) -> int:
-    found = await find_all(shelf, names)
+async def _named(queues: StoreQueues, names: Sequence[str], as_json: bool) -> int:
+    found = await find_all(queues, names)
     for record in found:
         if record.status not in RETRYABLE:
             raise OperationError(
@@ -72,7 +72,7 @@ async def _named(shelf: Shelf, names: Sequence[str], as_json: bool) -> int:
             )
     for queue in dict.fromkeys(record.queue for record in found):
         mine = [record for record in found if record.queue == queue]
-        await shelf.of(queue).retry([record.id for record in mine], by=caller())
+        await queues.of(queue).retry([record.id for record in mine], by=caller())
         for record in mine if as_json else ():
             head = {"id": str(record.id), "queue": record.queue}
             tell(json_line(head | {"was": record.status.value, "answer": "done"}))

@@ -6,17 +6,17 @@ import asyncio
 from contextlib import ExitStack, closing
 from io import FileIO
 
-from ..batch_run import BatchRun, Plan
-from ..building import Limits, build, grace_option, limit_options, limits_of, start
-from ..defaults import read_defaults
+from ..batch.batch_run import BatchRun, Plan
+from ..batch.defaults import read_defaults
+from ..batch.outputs import Output, check_other_file, open_output
+from ..batch.resume import Fresh
+from ..batch.source import open_source
 from ..grammar import STORE, argument, command, option, queue_option
-from ..interrupt import Interrupts
-from ..outputs import Output, check_other_file, open_output
-from ..place import Place, place_of
-from ..resume import Fresh
-from ..source import open_source
-from ..streams import claim_stdout, tell
-from ..target import Target, load_target
+from ..interrupts import Interrupts
+from ..output.streams import claim_stdout, tell
+from ..store.location import StoreLocation, locate_store
+from ..targets.executor import Limits, build, grace_option, limit_options, limits_of, start
+from ..targets.target import Target, load_target
 from ..usage import UsageError, positive_seconds
 
 __all__ = ["run"]
@@ -110,9 +110,9 @@ def run(
             raise UsageError("--output - and --timeline -: only one can have standard output")
         stdout = stack.enter_context(claim_stdout(claimed[0])) if claimed else None
         loaded = load_target(target)
-        place = _place(store, queue, anew, loaded)
+        location = _location(store, queue, anew, loaded)
         values = read_defaults(loaded.event_type, defaults)
-        taken = _files_of(place)
+        taken = _files_of(location)
         check_other_file("--input", lines, taken)
         source = stack.enter_context(closing(open_source(lines)))
         taken.append(("--input", lines))
@@ -125,7 +125,7 @@ def run(
             picture=files[1],
             timeout=timeout,
             quiet=quiet,
-            place=place,
+            location=location,
             fresh=anew,
             defaults=values,
         )
@@ -165,14 +165,16 @@ def _fresh(always: bool, if_done: bool) -> Fresh:
     return Fresh.ALWAYS if always else Fresh.IF_DONE if if_done else Fresh.NEVER
 
 
-def _files_of(place: Place | None) -> list[tuple[str, str]]:
+def _files_of(location: StoreLocation | None) -> list[tuple[str, str]]:
     """The files of a store, each after its option; no other code may open them."""
-    if place is None or place.path is None:
+    if location is None or location.path is None:
         return []
-    return [("--store", f"{place.path}{tail}") for tail in ("", "-wal", "-shm", "-turn")]
+    return [("--store", f"{location.path}{tail}") for tail in ("", "-wal", "-shm", "-turn")]
 
 
-def _place(store: str | None, queue: str | None, fresh: Fresh, target: Target) -> Place | None:
+def _location(
+    store: str | None, queue: str | None, fresh: Fresh, target: Target
+) -> StoreLocation | None:
     """Where events are kept: ``--store``, or the store of the executor; None for memory.
 
     Raises:
@@ -180,7 +182,7 @@ def _place(store: str | None, queue: str | None, fresh: Fresh, target: Target) -
     """
     store = target.store if store is None else store
     if store is not None:
-        return place_of(store)
+        return locate_store(store)
     if fresh is not Fresh.NEVER or queue is not None:
         name = "--queue" if queue is not None else "--fresh"
         raise UsageError(f"{name} does nothing without --store: name a file, such as run.db")
@@ -188,9 +190,9 @@ def _place(store: str | None, queue: str | None, fresh: Fresh, target: Target) -
 
 
 async def _run(plan: Plan, limits: Limits, queue: str | None, interrupts: Interrupts) -> int:
-    executor = build(plan.target, limits, plan.place, queue, interrupts.grace)
+    executor = build(plan.target, limits, plan.location, queue, interrupts.grace)
     try:
-        await start(plan.target, executor, plan.place)
+        await start(plan.target, executor, plan.location)
         status = await BatchRun(plan, executor).run(interrupts)
     finally:
         await executor.store.close()

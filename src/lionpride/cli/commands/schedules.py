@@ -23,11 +23,11 @@ from ...view.schedules import (
     rule_text,
     schedules_of,
 )
-from ..durable import Shelf
 from ..grammar import argument, json_option, option, store_command
-from ..place import place_of
-from ..streams import tell
-from ..table import json_line, show_table
+from ..output.streams import tell
+from ..output.table import json_line, show_table
+from ..store.location import locate_store
+from ..store.queues import StoreQueues
 from ..usage import UsageError, past_time, whole_number
 
 __all__ = ["schedules"]
@@ -96,16 +96,16 @@ async def schedules(
     """List them, or carry out the action on each in turn, once all names are checked."""
     period = Period(count, start, end)
     _check(action, names, period)
-    async with Shelf(place_of(store), queue) as shelf:
-        known = [each for name in shelf.queues for each in await schedules_of(shelf.of(name))]
-        found = _named(known, names, shelf.place.name) if names else known
+    async with StoreQueues(locate_store(store), queue) as queues:
+        known = [each for name in queues.names for each in await schedules_of(queues.of(name))]
+        found = _named(known, names, queues.location.name) if names else known
         if action == "list":
             _list(found, as_json)
         elif action == "next":
             _next(found, count or COUNT, as_json)
         else:
             for each in found:
-                text, data = await ACTIONS[action](shelf.of(each.queue), each, period)
+                text, data = await ACTIONS[action](queues.of(each.queue), each, period)
                 name = each.record.name
                 head = {"queue": each.queue, "name": name}
                 tell(json_line(head | data) if as_json else f"{one_line(name)}: {text}")

@@ -8,31 +8,39 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 from ...drawing.text import duration, how_far, number, one_line
+from ...engine.event_lookup import relatives
 from ...errors import NotFoundError
 from ...model.attempts import Attempt, attempts_of
-from ...stores.contract import Store
+from ...stores.contract import Relative, Store
 from ...stores.record import Record
 from ...view.plain_json import plain_json
 from ...view.records import (
+    condition_of,
     created_of,
     due_of,
     error_of,
     priority_of,
     schedule_of,
     seconds_of,
+    status_of,
 )
 from ...view.redact import HIDDEN_TEXT, STANDARD_ENTRIES, hidden_names, hide_secrets, redacted
-from ..durable import Shelf
-from ..find import ID_HELP, find_all
 from ..grammar import argument, json_option, option, store_command
-from ..place import place_of
-from ..records import listed
-from ..relatives import relatives_as_data, relatives_as_text
-from ..streams import tell
-from ..table import json_line, show_fields
-from ..target import load_targets, target_option
+from ..output.streams import tell
+from ..output.table import json_line, show_fields
+from ..store.event_ids import ID_HELP, find_all
+from ..store.location import locate_store
+from ..store.queues import StoreQueues
+from ..targets.target import load_targets, target_option
+from ..transfer.records import listed
 
 __all__ = ["show"]
+
+SHOWN: Final = 5
+"""Number of parents and of children that a person is shown."""
+
+COUNTED: Final = 1_000
+"""Maximum number of relatives that are read to count them."""
 
 Read: TypeAlias = Callable[[Store, Record], Coroutine[Any, Any, dict[str, Any]]]
 
@@ -61,10 +69,10 @@ async def show(
     """Show them."""
     for text in targets:
         load_targets(text)
-    async with Shelf(place_of(store), queue) as shelf:
-        found = await find_all(shelf, ids)
-        read = relatives_as_data if as_json else relatives_as_text
-        relatives = [await _relatives(read, shelf, record) for record in found]
+    async with StoreQueues(locate_store(store), queue) as queues:
+        found = await find_all(queues, ids)
+        read = _relatives_as_data if as_json else _relatives_as_text
+        relatives = [await _relatives(read, queues, record) for record in found]
     for i, (record, related) in enumerate(zip(found, relatives, strict=True)):
         if as_json:
             shown = record if reveal else hide_secrets(record)
@@ -76,12 +84,50 @@ async def show(
     return 0
 
 
-async def _relatives(read: Read, shelf: Shelf, record: Record) -> dict[str, Any]:
+async def _relatives(read: Read, queues: StoreQueues, record: Record) -> dict[str, Any]:
     """Return parents and children of an event; nothing if it was removed meanwhile."""
     try:
-        return await read(shelf.of(record.queue), record)
+        return await read(queues.of(record.queue), record)
     except NotFoundError:
         return {}
+
+
+async def _relatives_as_text(store: Store, record: Record) -> dict[str, str]:
+    """Return the first parents and the first children of an event, one a line."""
+    parents = await store.parents(record.id, limit=COUNTED + 1)
+    children = await store.children(record.id, limit=COUNTED + 1)
+    found = {"parents": parents, "children": children}
+    return {name: "\n".join(_relatives_lines(each)) for name, each in found.items() if each}
+
+
+def _relatives_lines(found: list[Relative]) -> list[str]:
+    lines = [
+        f"{each.record.id}  {each.record.kind}  {status_of(each.record)}  {condition_of(each)}"
+        for each in found[:SHOWN]
+    ]
+    if len(found) > COUNTED:
+        return [*lines, f"and more than {COUNTED - SHOWN:,} more"]
+    return [*lines, f"and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else lines
+
+
+async def _relatives_as_data(store: Store, record: Record) -> dict[str, Any]:
+    """Return all parents and all children of an event for programs."""
+    return {
+        "parents": [_relative_data(each) async for each in relatives(store.parents, record.id)],
+        "children": [_relative_data(each) async for each in relatives(store.children, record.id)],
+    }
+
+
+def _relative_data(one: Relative) -> dict[str, Any]:
+    return {
+        "id": str(one.record.id),
+        "queue": one.record.queue,
+        "kind": one.record.kind,
+        "status": one.record.status.value,
+        "blocked": one.record.is_blocked,
+        "when": one.when,
+        "is_met": one.is_met,
+    }
 
 
 def _fields(record: Record, related: dict[str, str], reveal: bool) -> dict[str, str]:

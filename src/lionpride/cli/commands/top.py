@@ -21,12 +21,12 @@ from ...view.overview import Overview, read_overview
 from ...view.redact import label_of
 from ..caller import caller
 from ..grammar import command, finish, option, store_argument
-from ..place import place_of
-from ..streams import tell
+from ..output.streams import tell
+from ..store.location import locate_store
 from ..usage import UsageError
 
 if TYPE_CHECKING:
-    from ..board import Choice
+    from ..output.dashboard import Choice
 
 __all__ = ["Top", "top"]
 
@@ -54,10 +54,10 @@ async def top(store: str, once: bool) -> int:
     Raises:
         UsageError: if there is no such store, no terminal, or the extra is missing.
     """
-    place = place_of(store)
-    await place.check_made()
+    location = locate_store(store)
+    await location.check_made()
     once = once or not (sys.stdout.isatty() and sys.stdin.isatty())
-    async with Top(Monitor(place.url), place.name) as display:
+    async with Top(Monitor(location.url), location.name) as display:
         await (display.draw_once() if once else display.watch())
     return 0
 
@@ -72,16 +72,16 @@ class Top:
 
     def __init__(self, monitor: Monitor, name: str) -> None:
         try:
-            from .. import board  # late: rich is an extra, and slow to import
+            from ..output import dashboard  # late: rich is an extra, and slow to import
         except ImportError as error:
             raise UsageError(
                 "top needs the extra [cli]: pip install 'lionpride-core[cli]'"
             ) from error
-        self._board = board
+        self._dashboard = dashboard
         self.monitor = monitor
         self.name = name
         self.history = History(monitor)
-        self.choice: Choice = board.Choice()
+        self.choice: Choice = dashboard.Choice()
         self.overview: Overview | None = None
         self.over = False
         self._deed: Deed | None = None
@@ -142,7 +142,7 @@ class Top:
     def drawn(self) -> Any:
         """Return the display of the present state."""
         assert self.overview is not None
-        return self._board.Board(self.name, self.overview, self.choice)
+        return self._dashboard.Dashboard(self.name, self.overview, self.choice)
 
     # -- keys --------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from contextlib import closing
 import click
 
 from ..grammar import command, option, store_argument
-from ..place import Place, place_of
-from ..streams import tell
+from ..output.streams import tell
+from ..store.location import StoreLocation, locate_store
 from ..usage import UsageError
 
 __all__ = ["ui"]
@@ -56,16 +56,16 @@ def ui(store: str, port: int, act: bool) -> int:
         import uvicorn  # noqa: F401  # late: only this command needs the extra
     except ImportError as error:
         raise UsageError("ui needs the extra [web]: pip install 'lionpride-core[web]'") from error
-    place = place_of(store)
+    location = locate_store(store)
     with closing(_listen(port)) as listening:
         try:
-            asyncio.run(_serve(place, listening, act))
+            asyncio.run(_serve(location, listening, act))
         except KeyboardInterrupt:
             return 0
     return 0
 
 
-async def _serve(place: Place, listening: socket.socket, act: bool) -> None:
+async def _serve(location: StoreLocation, listening: socket.socket, act: bool) -> None:
     import uvicorn  # late: only this command needs the extra
 
     from ...web.access import Access  # late: the same
@@ -73,9 +73,9 @@ async def _serve(place: Place, listening: socket.socket, act: bool) -> None:
     from ...web.connections import TimedProtocol  # late: the same
     from ...web.context import PageContext  # late: the same
 
-    await place.wait_for_server()
-    await place.check_made()
-    page = gate_of(PageContext(place.url, Access(may_act=act, url_is_known=True)))
+    await location.wait_for_server()
+    await location.check_made()
+    page = gate_of(PageContext(location.url, Access(may_act=act, url_is_known=True)))
     config = uvicorn.Config(
         page,
         http=TimedProtocol,
@@ -85,7 +85,7 @@ async def _serve(place: Place, listening: socket.socket, act: bool) -> None:
         timeout_graceful_shutdown=1,
     )
     url = f"http://{HOST}:{listening.getsockname()[1]}/?token={page.token}"
-    tell(f"{place.name} is shown at {url} until Ctrl-C")
+    tell(f"{location.name} is shown at {url} until Ctrl-C")
     tell()
     await uvicorn.Server(config).serve([listening])
 

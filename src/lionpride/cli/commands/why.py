@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ...rules.explain import Why, explain
-from ..durable import Shelf
-from ..find import ID_HELP, find_all
 from ..grammar import argument, json_option, store_command
-from ..place import place_of
-from ..streams import tell
-from ..table import json_line
+from ..output.streams import tell
+from ..output.table import json_line
+from ..store.event_ids import ID_HELP, find_all
+from ..store.location import locate_store
+from ..store.queues import StoreQueues
 
 __all__ = ["why"]
 
@@ -27,9 +27,9 @@ __all__ = ["why"]
 async def why(store: str, queue: str | None, ids: tuple[str, ...], as_json: bool) -> int:
     """Say it."""
     said = []
-    async with Shelf(place_of(store), queue) as shelf:
-        for record in await find_all(shelf, ids):
-            standing = await shelf.of(record.queue).explain(record.id)
+    async with StoreQueues(locate_store(store), queue) as queues:
+        for record in await find_all(queues, ids):
+            standing = await queues.of(record.queue).explain(record.id)
             if standing is not None:  # it may have been removed
                 said.append(explain(standing))
     for i, each in enumerate(said):

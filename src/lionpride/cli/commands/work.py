@@ -10,16 +10,16 @@ from typing import NamedTuple
 from ...core import Event, EventStatus, Executor
 from ...drawing.text import one_line
 from ...errors import LionprideError, StoreError
-from ..building import Limits, build, grace_option, limit_options, limits_of, start
-from ..durable import Shelf
 from ..grammar import STORE, argument, command, option
-from ..interrupt import Interrupts
-from ..place import Place, place_of
-from ..shift import Shift
-from ..streams import tell, warn
-from ..target import Target, executor_for, load_targets
-from ..together import background, first_of
+from ..interrupts import Interrupts
+from ..output.streams import tell, warn
+from ..store.location import StoreLocation, locate_store
+from ..store.queues import StoreQueues
+from ..targets.executor import Limits, build, grace_option, limit_options, limits_of, start
+from ..targets.target import Target, executor_for, load_targets
+from ..tasks import background, first_of
 from ..usage import UsageError, queue_name
+from ..worker_run import WorkerRun
 
 __all__ = ["work"]
 
@@ -119,14 +119,14 @@ def work(
     if fail_unreadable:
         limits["fail_unreadable"] = True
     loaded = [target for text in targets for target in load_targets(text)]
-    place = _place(store, loaded)
+    location = _location(store, loaded)
     jobs = _jobs(loaded, list(dict.fromkeys(queues)))
     options = Options(until_empty, quiet)
     with Interrupts(grace) as interrupts:
-        return asyncio.run(_work(jobs, limits, place, options, interrupts))
+        return asyncio.run(_work(jobs, limits, location, options, interrupts))
 
 
-def _place(store: str | None, targets: Sequence[Target]) -> Place:
+def _location(store: str | None, targets: Sequence[Target]) -> StoreLocation:
     """Where the events are: ``--store``, or the one store of all executors.
 
     Events without an executor are there too.
@@ -135,14 +135,14 @@ def _place(store: str | None, targets: Sequence[Target]) -> Place:
         UsageError: if no store was given, or the executors have several.
     """
     if store is not None:
-        return place_of(store)
+        return locate_store(store)
     stores = {target.store for target in targets if not target.is_plain}
     found = stores.pop() if len(stores) == 1 else None
     if found is None:
         some = any(stores)
         problem = "the executors have several stores" if some else "no executor has a store"
         raise UsageError(f"--store is needed, since {problem}: name a file, such as run.db")
-    return place_of(found)
+    return locate_store(found)
 
 
 def _jobs(targets: Sequence[Target], queues: Sequence[str]) -> list[Job]:
@@ -167,7 +167,7 @@ def _jobs(targets: Sequence[Target], queues: Sequence[str]) -> list[Job]:
 async def _work(
     jobs: Sequence[Job],
     limits: Limits,
-    place: Place,
+    location: StoreLocation,
     options: Options,
     interrupts: Interrupts,
 ) -> int:
@@ -175,17 +175,17 @@ async def _work(
     status = 0
     try:
         for target, queue in jobs:
-            executors.append(build(target, limits, place, queue, interrupts.grace))
+            executors.append(build(target, limits, location, queue, interrupts.grace))
             _check_queue(executors, target)
         with interrupts.listen():
-            async with background(_start_all(jobs, executors, place)) as started:
+            async with background(_start_all(jobs, executors, location)) as started:
                 await first_of(started, interrupts.stop)
         if not interrupts.status:
             if not options.quiet:
-                await _say_what_waits_elsewhere(executors, place)
+                await _say_what_waits_elsewhere(executors, location)
             quiet, until_empty = options.quiet, options.until_empty
-            shift = Shift(executors, place.name, until_empty=until_empty, quiet=quiet)
-            status = await shift.run(interrupts)
+            run = WorkerRun(executors, location.name, until_empty=until_empty, quiet=quiet)
+            status = await run.run(interrupts)
     finally:
         for executor in executors:
             with suppress(LionprideError):  # what it held lapses
@@ -195,7 +195,9 @@ async def _work(
     return status
 
 
-async def _start_all(jobs: Sequence[Job], executors: Sequence[Executor], place: Place) -> None:
+async def _start_all(
+    jobs: Sequence[Job], executors: Sequence[Executor], location: StoreLocation
+) -> None:
     """Start the executors; wait for a server that is away.
 
     Raises:
@@ -203,19 +205,19 @@ async def _start_all(jobs: Sequence[Job], executors: Sequence[Executor], place: 
     """
     for (target, _), executor in zip(jobs, executors, strict=True):
         while True:
-            await place.wait_for_server()
+            await location.wait_for_server()
             try:
-                await start(target, executor, place)
+                await start(target, executor, location)
                 break
             except UsageError as error:
                 cause = error.__cause__
-                if place.path is not None or not (
+                if location.path is not None or not (
                     isinstance(cause, StoreError) and cause.retryable
                 ):
                     raise
 
 
-async def _say_what_waits_elsewhere(executors: Sequence[Executor], place: Place) -> None:
+async def _say_what_waits_elsewhere(executors: Sequence[Executor], location: StoreLocation) -> None:
     """If all queues are empty, name those with events that no worker runs.
 
     If a worker loads a module by its file, and a producer by its package, they use two queues.
@@ -225,10 +227,10 @@ async def _say_what_waits_elsewhere(executors: Sequence[Executor], place: Place)
         for executor in executors:
             if (await executor.store.counts())[EventStatus.PENDING]:
                 return
-        async with Shelf(place) as shelf:
-            others = [each for each in shelf.queues if each not in ours]
+        async with StoreQueues(location) as queues:
+            others = [each for each in queues.names if each not in ours]
         others.sort(key=lambda each: not _is_like(each, ours))
-        waiting = {each: await _waiting_for_a_worker(place, each) for each in others[:ASKED]}
+        waiting = {each: await _waiting_for_a_worker(location, each) for each in others[:ASKED]}
     except LionprideError:  # the run waits for the store, or reports the error
         return
     found = [each for each in waiting if waiting[each]]
@@ -240,14 +242,14 @@ async def _say_what_waits_elsewhere(executors: Sequence[Executor], place: Place)
         named.append(f"and {len(found) - MOST:,} more")
     warn(
         f"lionpride: no event is pending in {' or '.join(sorted(ours))}, but in queues of "
-        f"{place.name} that have no worker: {', '.join(named)}. Run them with --queue, or name the "
-        "target as the producer imports it"
+        f"{location.name} that have no worker: {', '.join(named)}. Run them with --queue, or name "
+        "the target as the producer imports it"
     )
 
 
-async def _waiting_for_a_worker(place: Place, queue: str) -> int:
+async def _waiting_for_a_worker(location: StoreLocation, queue: str) -> int:
     """How many events are pending in a queue; 0 if it has a worker."""
-    store = place.open(queue)
+    store = location.open(queue)
     try:
         if any(worker.alive for worker in await store.workers()):
             return 0

@@ -9,11 +9,11 @@ from typing import Any
 
 from ...drawing.text import duration, plural
 from ...stores.inspector import WorkerRecord
-from ..durable import Shelf
 from ..grammar import json_option, store_command
-from ..place import place_of
-from ..streams import tell
-from ..table import json_line, show_table
+from ..output.streams import tell
+from ..output.table import json_line, show_table
+from ..store.location import locate_store
+from ..store.queues import StoreQueues
 
 __all__ = ["workers"]
 
@@ -24,15 +24,15 @@ MOST = 20  # events that are named of one worker
 @json_option("worker")
 async def workers(store: str, queue: str | None, as_json: bool) -> int:
     """List the workers."""
-    place = place_of(store)
-    async with Shelf(place, queue) as shelf:
-        found = [each for name in shelf.queues for each in await shelf.of(name).workers()]
+    location = locate_store(store)
+    async with StoreQueues(location, queue) as queues:
+        found = [each for name in queues.names for each in await queues.of(name).workers()]
     if as_json:
         for each in found:
             tell(json_line(_plain(each)))
         return 0
     if not found:
-        tell(f"no worker is running; start one: lionpride work TARGET --store {place.name}")
+        tell(f"no worker is running; start one: lionpride work TARGET --store {location.name}")
         return 0
     _show(found)
     return 0

@@ -1,0 +1,1 @@
+"""``lionpride run``: a batch of events from lines of input."""

@@ -1,0 +1,1 @@
+"""What a command line runs: the classes that TARGET names, and their executor."""

@@ -1,0 +1,1 @@
+"""Events and schedules as lines of JSON, for `export` and `import`."""
