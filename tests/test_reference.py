@@ -19,6 +19,9 @@ from lionpride.engine.factory import Settings
 from lionpride.stores.open import open_store
 from lionpride.view.monitor import Monitor
 from lionpride.view.prometheus import Prometheus
+from lionpride.worker.metrics import StoreGauges
+from lionpride.worker.supervisor import Supervisor
+from lionpride.worker.supervisor_metrics import SupervisorMetrics
 from tools import cli_options
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -110,12 +113,21 @@ def test_the_options_of_a_url_are_listed(heading: str, url: str) -> None:
 # ----------------------------------------------------------------------------------------- metrics
 
 
+async def metrics_of_a_worker() -> dict[str, tuple[str, set[str]]]:
+    """The type and the labels of the metrics that only a worker and its supervisor have."""
+    supervisor = Supervisor(["true"], 1, grace=0.0)
+    store = open_store("memory://", queue="q", name="q")
+    up, *_ = await StoreGauges(lambda: [store]).families()
+    families = SupervisorMetrics().collect(supervisor, [up])
+    return {one.name: (one.type, labels_of(one)) for one in families}
+
+
 async def test_the_metrics_that_are_written_are_those_that_are_listed(tmp_path: Path) -> None:
     listed = {
         names(name)[0].removesuffix("_total"): (kind, set(names(labels)))
         for name, kind, labels, _ in rows("metrics.md")
     }
-    assert await written_metrics(tmp_path) == listed
+    assert await written_metrics(tmp_path) | await metrics_of_a_worker() == listed
 
 
 async def written_metrics(folder: Path) -> dict[str, tuple[str, set[str]]]:

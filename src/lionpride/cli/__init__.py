@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     try:
-        with _PROGRAM.make_context(NAME, words) as context:
+        with _PROGRAM.make_context(NAME, [*words], obj=(*words,)) as context:
             if not words:  # no command: say which there are
                 warn(context.get_help())
                 return 2

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from ..drawing.text import plural
 from ..engine.processor import GRACE
+from ..worker.logs import LogFormat, emergency_line
 from .tasks import first_of
 
 __all__ = ["Interrupts"]
@@ -40,6 +41,10 @@ class Interrupts:
 
     Args:
         grace: Seconds that running events may take to finish after a stop.
+        is_supervised: True if a supervisor sends the signals: SIGTERM to stop, however often, as a
+            service manager may send it too; and SIGINT to interrupt at once.
+        log_format: The format of the log, for the message of a process that is ended; None if it
+            has no log.
 
     Attributes:
         grace: As above; the run interrupts events that still run then.
@@ -48,11 +53,19 @@ class Interrupts:
         status: The exit status, 128 and the number of the first signal; 0 while there was none.
     """
 
-    def __init__(self, grace: float = GRACE) -> None:
+    def __init__(
+        self,
+        grace: float = GRACE,
+        *,
+        is_supervised: bool = False,
+        log_format: LogFormat | None = None,
+    ) -> None:
         self.grace = grace
         self.stop = asyncio.Event()
         self.halt = asyncio.Event()
         self.status = 0
+        self._is_supervised = is_supervised
+        self._log_format = log_format
         self._loop: asyncio.AbstractEventLoop | None = None
         self._before: dict[signal.Signals, Any] = {}
         self._over = False  # nothing runs any more: the store is being closed
@@ -130,6 +143,8 @@ class Interrupts:
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         first = not self.status
+        if self._is_supervised and number == signal.SIGTERM and not first:
+            return
         self.status = self.status or 128 + number
         if self._called:
             self._end(128 + number)
@@ -160,5 +175,5 @@ class Interrupts:
             code += ", or the store does not answer"
         what = "the store did not close" if closing else code
         cursor = b"\x1b[?25h" if os.isatty(2) else b""
-        os.write(2, cursor + f"lionpride: stopped{when}; {what}\n".encode())
+        os.write(2, cursor + emergency_line(f"stopped{when}; {what}", self._log_format))
         os._exit(status)

@@ -17,6 +17,7 @@ __all__ = [
     "count_from_zero",
     "grace_seconds",
     "past_time",
+    "port_number",
     "positive_seconds",
     "queue_name",
     "whole_number",
@@ -54,6 +55,17 @@ def whole_number(text: str) -> int:
 def count_from_zero(text: str) -> int:
     """Read a number of at least 0."""
     return 0 if text.strip() == "0" else whole_number(text)
+
+
+def port_number(text: str) -> int:
+    """Read a port: from 0, for any free one, to 65535."""
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
+    if not 0 <= port < 65536:
+        raise click.BadParameter(f"{shorten(text, 40)!r} is no port: give a number from 0 to 65535")
+    return port
 
 
 def grace_seconds(text: str) -> float:

@@ -14,8 +14,10 @@ from ..errors import OperationError, StoreError
 from ..model.event_data import EventData
 from ..model.registry import key_of
 from ..stores.contract import is_paused
+from ..worker.recycling import RECYCLED, Recycling
+from ..worker.supervised import State
 from .interrupts import Interrupts
-from .output.screen import PlainScreen, Screen
+from .output.screen import LogScreen, PlainScreen, Screen
 from .output.statistics import Statistics, error_text
 from .output.summary import summarize
 from .tasks import background, first_of
@@ -94,6 +96,9 @@ class WorkerRun:
         store: The name of the store.
         until_empty: True to end when no event of the queues is pending or running.
         quiet: True to report errors only.
+        has_log: True to write messages to the log, which has the failures of events already.
+        recycling: When this process has done enough.
+        on_state: Called with each new state.
     """
 
     def __init__(
@@ -103,12 +108,18 @@ class WorkerRun:
         *,
         until_empty: bool,
         quiet: bool,
+        has_log: bool = False,
+        recycling: Recycling | None = None,
+        on_state: Callable[[State], object] = lambda _: None,
     ) -> None:
         self.executors = executors
         self.store = store
         self.until_empty = until_empty
         self.quiet = quiet
-        self.statistics = WorkerStatistics(self._say_always, self._quickly)
+        self.has_log = has_log
+        self.recycling = recycling or Recycling()
+        self.on_state = on_state
+        self.statistics = WorkerStatistics(self._say_failure, self._quickly)
         for executor in executors:
             executor.observe(self.statistics, light=True)
         self.screen = self._screen()
@@ -117,6 +128,8 @@ class WorkerRun:
         self.interrupted = 0  # events that still ran when the time to finish was over
 
     def _screen(self) -> Screen:
+        if self.has_log:
+            return LogScreen(self.quiet)
         if self.quiet or not sys.stderr.isatty():
             return PlainScreen(self.quiet)
         try:
@@ -143,7 +156,7 @@ class WorkerRun:
         began = loop.time()
         with interrupts.listen():
             with self.screen:
-                async with background(self.screen.show()):
+                async with self.recycling.watch(self.executors), background(self.screen.show()):
                     await self._work(interrupts)
             seconds = loop.time() - began
             files, broken = {"store": self.store}, self.broken.is_set()
@@ -152,6 +165,8 @@ class WorkerRun:
             )
         if interrupts.halt.is_set() or (interrupts.status and self.interrupted):
             return interrupts.status
+        if self.recycling.due.is_set() and not (interrupts.status or self.broken.is_set()):
+            return RECYCLED
         failed = self.until_empty and (self.statistics.failed or self._unreadable())
         return 1 if failed or self.broken.is_set() else 0
 
@@ -162,11 +177,16 @@ class WorkerRun:
     async def _work(self, interrupts: Interrupts) -> None:
         await self._say_what_waits()
         async with background(self._run_all()) as ended:
+            self.on_state("working")
+            recycled = self.recycling.due
             async with background(self._until_empty()) as empty:
-                await first_of(ended, empty, interrupts.stop, self.broken)
+                await first_of(ended, empty, recycled, interrupts.stop, self.broken)
+            self.on_state("draining")
             self.stopping.set()
             for executor in self.executors:
                 await executor.stop()
+            if recycled.is_set():
+                self.screen.note(f"{self.recycling.reason}: no more are started")
             running, before = len(self.statistics.running), self.statistics.interrupted
             if interrupts.stop.is_set() and (running or not self.quiet):
                 self.screen.note(
@@ -265,6 +285,10 @@ class WorkerRun:
 
     def _say_always(self, text: str) -> None:
         self.screen.note(text)
+
+    def _say_failure(self, text: str) -> None:
+        if not self.has_log:
+            self.screen.note(text)
 
     def _break(self, message: str) -> None:
         self.broken.set()

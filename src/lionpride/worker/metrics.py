@@ -98,8 +98,11 @@ class StoreGauges:
     async def _read(self) -> list[Metric]:
         up = GaugeMetricFamily("lionpride_store_up", "1 if the store answered the scrape, else 0.")
         try:
+            stores = self._stores()
+            if not stores:  # no process has named its store yet
+                return []
             async with asyncio.timeout(STORE_TIMEOUT):
-                found = await families_of_stores(Monitor(self._stores()), keys=False)
+                found = await families_of_stores(Monitor(stores), keys=False)
             up.add_metric((), 1)
         except (LionprideError, OSError, TimeoutError):
             found = []

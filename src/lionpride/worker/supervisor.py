@@ -41,6 +41,10 @@ _REST: Final = 6.0
 _AT_ONCE: Final = 4.0
 """Seconds after a second signal until a process is killed."""
 
+_DRAINED: Final = (0, RECYCLED, -signal.SIGTERM)
+"""Exit statuses of processes that have interrupted nothing; SIGTERM itself ends one that has not
+begun to work, or has finished."""
+
 _LAST_REPORT: Final = 1.0
 """Seconds for which the last report of an ended process is awaited."""
 
@@ -182,7 +186,7 @@ class Supervisor:
         while not self._stopping.is_set():
             child, code = await self._run_once(number)
             if self._is_final(child, code):
-                if child.reported_at is not None:  # else there was nothing to interrupt
+                if code not in _DRAINED:
                     self._codes.append(code if code >= 0 else 128 - code)
                 return
             if code == RECYCLED:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from .families import Merger, from_json
+from .http_server import Handler
+from .metrics import StoreGauges, metrics_routes
 from .supervisor import Child, Supervisor
 
 __all__ = ["SupervisorMetrics"]
@@ -25,6 +27,11 @@ class SupervisorMetrics:
     def ended(self, child: Child) -> None:
         """Keep what an ended process has counted."""
         self._merger.end(from_json(child.metrics))
+
+    def routes(self, supervisor: Supervisor) -> Mapping[str, Handler]:
+        """Return the handler of scrapes; it reads the gauges of the store itself."""
+        gauges = StoreGauges(supervisor.stores)
+        return metrics_routes(lambda found: self.collect(supervisor, found), gauges)
 
     def collect(self, supervisor: Supervisor, gauges: Sequence[Metric]) -> list[Metric]:
         """Return all families.

@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import click
 
 from ...core import Event, EventStatus, Executor
 from ...drawing.text import one_line
 from ...errors import LionprideError, StoreError
+from ...worker.logs import LogFormat
+from ...worker.process import WorkerProcess
+from ...worker.supervised import SupervisorLink
 from ..grammar import STORE, argument, command, option
 from ..interrupts import Interrupts
 from ..output.streams import tell, warn
+from ..production import Ports, Production, production_options
 from ..store.location import StoreLocation, locate_store
 from ..store.queues import StoreQueues
 from ..targets.executor import Limits, build, grace_option, limit_options, limits_of, start
@@ -31,6 +37,7 @@ exit status:
   1    (--until-empty) an event that it ran failed, was aborted or timed out, or the events that
        are left cannot be run here; or the store cannot be used any more
   2    the command could not be carried out; nothing was run
+  75   --max-events or --max-memory was reached, and the running events finished: start it again
   130  stopped on request (143: by SIGTERM), and running events were interrupted, since the grace
        time was over or the request was repeated; they are pending again
 """
@@ -48,10 +55,18 @@ class Options(NamedTuple):
     Attributes:
         until_empty: True to end when no event is pending or running.
         quiet: True to report errors only.
+        production: The options for production.
+        ports: The ports that it answers on.
+        link: The connection to the supervisor; None without one.
+        log_format: The format of the log; None if there is none.
     """
 
     until_empty: bool
     quiet: bool
+    production: Production
+    ports: Ports
+    link: SupervisorLink | None
+    log_format: LogFormat | None
 
 
 @command(
@@ -95,7 +110,11 @@ class Options(NamedTuple):
     ),
 )
 @option("--quiet", is_flag=True, help="print only problems")
+@production_options
+@click.pass_obj
 def work(
+    arguments: Sequence[str],
+    /,
     targets: tuple[str, ...],
     store: str | None,
     queues: tuple[str, ...],
@@ -106,6 +125,7 @@ def work(
     until_empty: bool,
     fail_unreadable: bool,
     quiet: bool,
+    **production: Any,
 ) -> int:
     """Check everything that can be checked beforehand, then work.
 
@@ -115,14 +135,24 @@ def work(
     Raises:
         UsageError: if the command cannot be carried out; nothing was run then.
     """
+    link = SupervisorLink.from_environment()
+    how = Production(**production)
+    how.check(until_empty=until_empty)
+    log_format = how.start_log(quiet=quiet)
+    if link is not None:
+        link.end_with_supervisor()
+    elif how.processes is not None:
+        return how.supervise(arguments, grace, until_empty=until_empty)
     limits = dict(limits_of(concurrency, capacity, refresh))
     if fail_unreadable:
         limits["fail_unreadable"] = True
     loaded = [target for text in targets for target in load_targets(text)]
     location = _location(store, loaded)
     jobs = _jobs(loaded, list(dict.fromkeys(queues)))
-    options = Options(until_empty, quiet)
-    with Interrupts(grace) as interrupts:
+    ports = Ports() if link is not None else Ports.open(how.health_port, how.metrics_port)
+    options = Options(until_empty, quiet, how, ports, link, log_format)
+    supervised = link is not None
+    with Interrupts(grace, is_supervised=supervised, log_format=log_format) as interrupts:
         return asyncio.run(_work(jobs, limits, location, options, interrupts))
 
 
@@ -177,15 +207,14 @@ async def _work(
         for target, queue in jobs:
             executors.append(build(target, limits, location, queue, interrupts.grace))
             _check_queue(executors, target)
-        with interrupts.listen():
-            async with background(_start_all(jobs, executors, location)) as started:
-                await first_of(started, interrupts.stop)
-        if not interrupts.status:
-            if not options.quiet:
-                await _say_what_waits_elsewhere(executors, location)
-            quiet, until_empty = options.quiet, options.until_empty
-            run = WorkerRun(executors, location.name, until_empty=until_empty, quiet=quiet)
-            status = await run.run(interrupts)
+        modules = options.production.process_modules(_modules(jobs))
+        process = WorkerProcess(executors, location.url, modules)
+        async with options.production.show(process, options.ports, options.link):
+            with interrupts.listen():
+                async with background(_start_all(jobs, executors, location)) as started:
+                    await first_of(started, interrupts.stop)
+            if not interrupts.status:
+                status = await _run(executors, location, options, process, interrupts)
     finally:
         for executor in executors:
             with suppress(LionprideError):  # what it held lapses
@@ -193,6 +222,37 @@ async def _work(
     tell()  # flushes the output, which a forced end of the process would lose
     interrupts.last_call(status)
     return status
+
+
+async def _run(
+    executors: Sequence[Executor],
+    location: StoreLocation,
+    options: Options,
+    process: WorkerProcess,
+    interrupts: Interrupts,
+) -> int:
+    """Run the events of started executors, and return the exit status."""
+    if not options.quiet:
+        await _say_what_waits_elsewhere(executors, location)
+    run = WorkerRun(
+        executors,
+        location.name,
+        until_empty=options.until_empty,
+        quiet=options.quiet,
+        has_log=options.log_format is not None,
+        recycling=options.production.recycling(),
+        on_state=lambda state: setattr(process, "state", state),
+    )
+    return await run.run(interrupts)
+
+
+def _modules(jobs: Sequence[Job]) -> set[str]:
+    """Return the names of the modules in which the targets were defined."""
+    found = set[str]()
+    for target, _ in jobs:
+        kinds = (target.event_type, target.executor_type, *target.executor_type.named_types)
+        found.update(kind.__module__ for kind in kinds)
+    return found
 
 
 async def _start_all(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from types import TracebackType
 from typing import Protocol, Self
 
 from .streams import tell, warn
 from .summary import Summary
 
-__all__ = ["PlainScreen", "Screen"]
+__all__ = ["LogScreen", "PlainScreen", "Screen"]
+
+logger = logging.getLogger("lionpride.worker")
 
 
 class Screen(Protocol):
@@ -67,3 +70,16 @@ class PlainScreen:
             tell(summary.plain())
         elif summary.wrong:
             warn("\n".join(summary.wrong))
+
+
+class LogScreen(PlainScreen):
+    """Records of the log in place of lines: problems as warnings, and the rest as information."""
+
+    def note(self, text: str) -> None:
+        """Log one thing. The text of a problem begins with the name of the program."""
+        problem = text.removeprefix("lionpride: ")
+        logger.log(logging.INFO if problem == text else logging.WARNING, "%s", problem)
+
+    def finish(self, summary: Summary) -> None:
+        """Log the headline."""
+        logger.info("%s", summary.headline)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from ...errors import LionprideError
 from ..usage import UsageError
 
-__all__ = ["claim_stdout", "prepare", "tell", "warn"]
+__all__ = ["claim_stdout", "prepare", "tell", "warn", "warn_by"]
+
+_writers: list[Callable[[str], object]] = []
+"""At most one function that takes the lines of ``warn``."""
 
 
 def prepare() -> None:
@@ -56,10 +59,18 @@ def tell(text: str = "") -> bool:
 
 def warn(text: str) -> None:
     """Write a line to standard error; if it cannot be written, the line is lost."""
+    if _writers:
+        _writers[-1](text)
+        return
     try:
         print(text, file=sys.stderr, flush=True)
     except (OSError, ValueError):
         _abandon(sys.stderr)
+
+
+def warn_by(write: Callable[[str], object]) -> None:
+    """Have a function take the lines of ``warn`` from now on, such as that of a log."""
+    _writers[:] = [write]
 
 
 def _abandon(stream: TextIO) -> None:

@@ -1,1 +1,0 @@
-"""HTTP operations on the events of an executor, for Starlette and FastAPI."""
