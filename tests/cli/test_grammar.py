@@ -64,7 +64,7 @@ def test_an_option_that_there_is_not_has_its_command_say_so(capsys):
 
 
 @pytest.mark.parametrize(
-    ("word", "hint"), [("rum", "did you mean run?"), ("xyzzy", "there are run, work, ls")]
+    ("word", "hint"), [("rum", "did you mean run?"), ("xyzzy", "there are run, work, append")]
 )
 def test_a_command_that_there_is_not_names_those_that_there_are(capsys, word, hint):
     status, _, err = said(capsys, word, "job.py:Work")

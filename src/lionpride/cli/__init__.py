@@ -27,6 +27,7 @@ NAME: Final = "lionpride"
 COMMANDS: Final = {
     "run": "run one event for each line of a file",
     "work": "run the events of a store, and wait for more",
+    "append": "append one event to a store",
     "ls": "list the events of a store",
     "show": "show an event of a store",
     "why": "explain why an event of a store waits",

@@ -15,7 +15,10 @@ from ..errors import LionprideError
 __all__ = [
     "UsageError",
     "count_from_zero",
+    "finite_number",
+    "future_time",
     "grace_seconds",
+    "length_of_time",
     "past_time",
     "port_number",
     "positive_seconds",
@@ -91,6 +94,38 @@ def positive_seconds(text: str) -> float:
     if not 0 < number < math.inf:
         raise click.BadParameter(f"{shorten(text, 40)!r} is not a number of seconds above 0")
     return number
+
+
+def finite_number(text: str) -> float:
+    """Read a number."""
+    number = _number(text)
+    if not math.isfinite(number):
+        raise click.BadParameter(f"{shorten(text, 40)!r} is not a finite number")
+    return number
+
+
+def length_of_time(text: str) -> float:
+    """Read a length of time in seconds, or with a unit."""
+    if span := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip()):
+        return float(span[1]) * UNITS[span[2] or "s"]
+    raise click.BadParameter(
+        f"{shorten(text, 40)!r} is no length of time: write seconds, or 30m, 12h or 7d"
+    )
+
+
+def future_time(text: str) -> datetime:
+    """Read a time with a time zone."""
+    try:
+        time = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise click.BadParameter(
+            f"{shorten(text, 40)!r} is no time: write 2026-01-31T12:00Z"
+        ) from None
+    if time.tzinfo is None:
+        raise click.BadParameter(
+            f"{shorten(text, 40)!r} has no time zone: write {time:%Y-%m-%dT%H:%M:%S}Z for UTC"
+        )
+    return time
 
 
 def past_time(text: str) -> float:
