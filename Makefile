@@ -103,5 +103,5 @@ $(READY): pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip
 	PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 		$(PY) -m pip install --quiet --disable-pip-version-check --group dev \
-		--editable '.[cli,cron,llm,metrics,otel,postgres,web]'
+		--editable '.[cli,cron,fastapi,llm,metrics,otel,postgres,web]'
 	@touch $@

@@ -20,7 +20,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NOT_RUN = "not run: this machine has no such Python"
-EXTRAS = "cli,cron,llm,metrics,otel,postgres,web"
+EXTRAS = "cli,cron,fastapi,llm,metrics,otel,postgres,web"
 LOWER = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[.*\])?>=(?P<version>[0-9.]+)")
 
 

@@ -78,3 +78,4 @@ async def test_claims_of_a_worker_that_is_cancelled_at_any_turn_run(
         await calls.join()
     assert {event.status for event in refused} == {EventStatus.FAILED}
     assert {event.status for event in good} == {EventStatus.COMPLETED}
+    await store.close()

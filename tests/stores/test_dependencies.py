@@ -20,7 +20,7 @@ from stores.asking import (
     record,
     settle,
 )
-from stores.makers import Clock, Job
+from stores.makers import Clock, Job, beside
 
 from lionpride.errors import (
     DependencyError,
@@ -688,6 +688,22 @@ async def test_a_parent_and_the_child_cancelled_for_it_are_retried_in_one_call(
     await resolve(store)
     assert await is_blocked(store, child)
     await complete(store, parent)
+    assert await is_ready(store, child)
+
+
+async def test_a_child_that_another_process_has_retried_shows_that_it_is_released(
+    store: Store, clock: Clock, opened: list[Store]
+) -> None:
+    (parent,) = await put(store, 1.0)
+    child = await put_after(store, parent)
+    await fail(store, parent)
+    await resolve(store)
+    assert child.status is S.CANCELLED
+    other = beside(store, clock, opened)
+    await other.retry([child.id, parent.id])
+    await complete(store, parent)
+    await resolve(store)
+    assert child.status is S.PENDING
     assert await is_ready(store, child)
 
 

@@ -18,7 +18,6 @@ from ..model.progress import Progress
 from ..model.unset import Unset
 from ..stores.contract import ImmediatePath, Store, has_live_workers
 from ..stores.listeners import Signal
-from .attempt import SLICE
 from .completion_queue import CompletionQueue
 from .event import Event
 from .event_lookup import find_event
@@ -136,28 +135,15 @@ class CompletionService:
         check_on_restart(on_restart)
         held = await find_event(self._store, event)
         reader = StreamReader(self._store, held, on_restart)
-        clock = asyncio.get_running_loop().time
-        turn = clock() + SLICE
         try:
-            while not reader.over:
-                piece = reader.take()
-                if not piece and reader.is_shared:
-                    piece = await reader.fetch()
-                for chunk in piece:
+            async with aclosing(reader.chunks()) as chunks:
+                async for chunk in chunks:
                     yield chunk
-                if not piece and not reader.over:
-                    await reader.wait()
-                    turn = clock() + SLICE
-                elif clock() > turn:  # let other tasks run while there are chunks to read
-                    await asyncio.sleep(0)
-                    turn = clock() + SLICE
         except (GeneratorExit, asyncio.CancelledError):
             if cancel is not None:
                 with suppress(NotFoundError):  # it was removed since
                     await cancel(held)
             raise
-        finally:
-            reader.close()
         response_of(held)
 
     async def progress(self, event: Event | IdLike) -> AsyncGenerator[Progress, None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
 
 from ..errors import RestartedError
@@ -13,6 +13,7 @@ from ..model.progress import ENTRY, Live
 from ..model.unset import Unset
 from ..stores.contract import Store
 from ..stores.listeners import Signal, Unsubscribe
+from .attempt import SLICE
 from .event import Event
 
 __all__ = ("StreamReader", "check_on_restart")
@@ -28,21 +29,26 @@ class StreamReader:
         store: The store that has the event.
         event: The event.
         on_restart: See ``Executor.stream``.
+        after: An attempt number, and the number of its chunks that the reader has already.
 
     Attributes:
+        attempt: The attempt of the chunks that were taken last; 0 before the first.
         over: True if the event has finished, or was removed, and all its chunks were taken.
         is_shared: True if another process may run the event, so that ``fetch`` may return more.
     """
 
     def __init__(
-        self, store: Store, event: Event, on_restart: Callable[[], object] | None = None
+        self,
+        store: Store,
+        event: Event,
+        on_restart: Callable[[], object] | None = None,
+        after: tuple[int, int] = (0, 0),
     ) -> None:
         self._store = store
         self._event = event
         self._on_restart = on_restart
-        self._attempt = 0
+        self.attempt, self._at = after
         self._chunks: list[Any] = []
-        self._at = 0
         self._own = event.__dict__
         self.is_shared = store.is_shared
         self._unsubscribe: Unsubscribe | None = None  # from the finish of the event
@@ -50,6 +56,30 @@ class StreamReader:
         self._notified = False  # a signal came since the last look
         self._sleeper: asyncio.Future[None] | None = None
         self.over = False
+
+    async def chunks(self) -> AsyncGenerator[Any, None]:
+        """Yield the chunks until the event has finished or was removed.
+
+        Raises:
+            RestartedError: see ``take``.
+        """
+        clock = asyncio.get_running_loop().time
+        turn = clock() + SLICE
+        try:
+            while not self.over:
+                piece = self.take()
+                if not piece and self.is_shared:
+                    piece = await self.fetch()
+                for chunk in piece:
+                    yield chunk
+                if not piece and not self.over:
+                    await self.wait()
+                    turn = clock() + SLICE
+                elif clock() > turn:  # let other tasks run while there are chunks to read
+                    await asyncio.sleep(0)
+                    turn = clock() + SLICE
+        finally:
+            self.close()
 
     def take(self) -> list[Any]:
         """Return the next chunks that this process has, at most ``PIECE`` at a time.
@@ -94,7 +124,7 @@ class StreamReader:
             chunks: Its chunks.
             final: The status of the event, if it has finished.
         """
-        before, self._attempt = self._attempt, attempt
+        before, self.attempt = self.attempt, attempt
         self._chunks = chunks
         if attempt == before or not self._at:
             return
@@ -118,7 +148,7 @@ class StreamReader:
             return []
         self._notified = False
         self._subscribe()  # before the query, so that no chunk is missed
-        found = await self._store.published(self._event, self._attempt, self._at)
+        found = await self._store.published(self._event, self.attempt, self._at)
         if found is None or self._event.status in TERMINAL:
             return []
         attempt, chunks = found

@@ -13,7 +13,7 @@ from uuid import UUID
 from ...errors import NotFoundError, OperationError
 from ...model.after import After
 from ...model.event_data import EventData
-from ...model.execution import FIXED, KEYS, EventStatus
+from ...model.execution import FIXED, KEYS, TERMINAL, EventStatus
 from ...rules.state_machine import (
     Completion,
     Ending,
@@ -199,12 +199,22 @@ class LocalEvents:
         self._listeners.notify_ready()
         return held
 
-    def released(self, children: Iterable[tuple[int, float]]) -> None:
-        """Note that blocked events were released; each has its earliest start, or 0.0."""
+    def released(self, children: Iterable[tuple[int, float]]) -> list[int]:
+        """Note that blocked events were released; each has its earliest start, or 0.0.
+
+        Returns:
+            The numbers of events to refresh: another process has retried them.
+        """
+        retried = []
         for number, due in children:
             event = self.cache.find(number)
-            if event is not None and event.__dict__.get("_due") == inf:
+            if event is None:
+                continue
+            if event.status in TERMINAL:
+                retried.append(number)
+            elif event.__dict__.get("_due") == inf:
                 event.execution.due = due or None
+        return retried
 
     def loaded(self, events: Sequence[EventData], numbers: Sequence[int]) -> None:
         """Note that events were loaded, in any status."""

@@ -690,10 +690,10 @@ class SqlStore:
 
     async def _resolved(self, resolved: Resolved) -> Resolved:
         """Show children that were released, cancelled, or returned to the queue."""
-        self._local_events.released(resolved.released)
+        retried = self._local_events.released(resolved.released)
         changed = [*resolved.cancelled, *resolved.waiting]
-        if changed:
-            await self._local.refresh(self._events_of(changed))
+        if changed or retried:
+            await self._local.refresh([*retried, *self._events_of(changed)])
             self._listeners.notify_finished(resolved.cancelled)
             for event in self._events_of(resolved.waiting).values():
                 self._listeners.notify_expired(event, EventStatus.CANCELLED)

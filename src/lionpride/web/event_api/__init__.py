@@ -1,0 +1,1 @@
+"""HTTP operations on the events of an executor, for Starlette and FastAPI."""
