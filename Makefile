@@ -19,7 +19,7 @@ KILLS ?= 1000
 STORE ?= sqlite
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs types wheel pythons lowest coverage browser torture bench fmt promises snapshots screenshots notebook clean
+.PHONY: help demo test check deploy-check docs types wheel pythons lowest coverage browser torture bench fmt promises snapshots screenshots notebook clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -45,6 +45,10 @@ check: $(READY) browser wheel docs ## the whole gate: format, lint, types, layer
 types: $(READY) ## check the types: the package strictly, the tests less so
 	$(PY) -m mypy
 	$(PY) -m mypy --config-file tests/mypy.ini
+
+deploy-check: $(READY) ## check the files in deploy/ by the tools for them; a missing tool is reported
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group deploy
+	$(PY) -m pytest -q -rs tests/deploy
 
 docs: $(READY) ## build the documentation site into build/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
