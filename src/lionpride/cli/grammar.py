@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import os
 from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
 from importlib import import_module
 from keyword import iskeyword
+from pathlib import Path
 from typing import Any, Final, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from .output.streams import tell, warn
+from .settings import PREFIX, SettingsFile, check_environment, find_file, name_of
 from .usage import UsageError, queue_name
 
 __all__ = [
@@ -29,9 +33,11 @@ __all__ = [
     "command",
     "error_text",
     "finish",
+    "flag_setting",
     "json_option",
     "option",
     "queue_option",
+    "setting",
     "store_argument",
     "store_command",
 ]
@@ -77,15 +83,52 @@ class Command(click.Command):
             self.store_at = 0 if places[0] == "store" else -1
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments; ``--store STORE`` stands where STORE does."""
+        """Read the arguments and the settings; the store is put where STORE stands.
+
+        Raises:
+            UsageError: if a setting is wrong.
+        """
+        if {"-h", "--help"} & {*args}:
+            return super().parse_args(ctx, args)
+        settings = None
+        if not ctx.resilient_parsing:
+            check_environment(os.environ)
+            settings = find_file(Path.cwd(), self.name or "", _commands(ctx))
         if self.store_at is not None:
-            parser = click.Command(
-                None, params=[*_options(self)], add_help_option=False
-            ).make_parser(ctx)
-            store = parser.parse_args(list(args))[0].get("store_option")
-            if store is not None:
-                args = [store, *args] if self.store_at == 0 else [*args, store]
-        return super().parse_args(ctx, args)
+            args = self._with_store(ctx, args, settings)
+        ctx.default_map = {} if settings is None else settings.defaults(self.params)
+        try:
+            return super().parse_args(ctx, args)
+        except click.BadParameter as error:
+            if (source := _source(error, settings)) is not None:
+                raise UsageError(f"{source}: {error.message.removesuffix('.')}") from error
+            raise
+
+    def _with_store(
+        self, ctx: click.Context, args: list[str], settings: SettingsFile | None
+    ) -> list[str]:
+        """Return the arguments with STORE, as ``--store`` or a setting gives it."""
+        options = click.Command(None, params=[*_options(self)], add_help_option=False)
+        given, words, _ = options.make_parser(ctx).parse_args(list(args))
+        store = given.get("store_option")
+        if store is None and not self._has_store(words):
+            source, store = _store_setting(settings)
+            if store is not None and not ctx.resilient_parsing:
+                _check_store(source, store)
+        if store is None:
+            return args
+        return [store, *args] if self.store_at == 0 else [*args, store]
+
+    def _has_store(self, words: list[str]) -> bool:
+        """Return True if STORE is among the arguments, in case a setting gives a store, too.
+
+        The first argument is STORE if it has a dot, a slash or a colon, or if the command has no
+        other arguments. If STORE stands last, the number of arguments decides.
+        """
+        others = sum(isinstance(each, click.Argument) for each in self.params) - 1
+        if others and self.store_at == 0:
+            return bool(words) and any(mark in words[0] for mark in "./:\\")
+        return len(words) > others
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the required options, and the arguments."""
@@ -207,6 +250,51 @@ def error_text(error: click.UsageError) -> str:
     return f"{ctx.get_usage()}\n{ctx.command_path}: error: {message}"
 
 
+def _commands(ctx: click.Context) -> list[str]:
+    """Return the names of the commands of the program that a command belongs to."""
+    parent = ctx.parent
+    if parent is None or not isinstance(parent.command, click.Group):
+        return []
+    return parent.command.list_commands(parent)
+
+
+def _store_setting(settings: SettingsFile | None) -> tuple[str, str | None]:
+    """Return where the store is set, and the store; None for nowhere."""
+    variable = f"{PREFIX}STORE"
+    if store := os.environ.get(variable):
+        return variable, store
+    if settings is not None:
+        return settings.where("store"), settings.store()
+    return "", None
+
+
+def _check_store(source: str, store: str) -> None:
+    """Refuse a setting that is no store.
+
+    Raises:
+        UsageError: names the variable or the file.
+    """
+    from .store.location import locate_store  # late: the help needs no stores
+
+    try:
+        locate_store(store)
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from error
+
+
+def _source(error: click.BadParameter, settings: SettingsFile | None) -> str | None:
+    """Return the variable, or the key of a file, that has a wrong value; None for an argument."""
+    param, ctx = error.param, error.ctx
+    if param is None or ctx is None or (name := name_of(param)) is None:
+        return None
+    source = ctx.get_parameter_source(param.name)
+    if source is ParameterSource.ENVIRONMENT:
+        return str(param.envvar)
+    if source is ParameterSource.DEFAULT_MAP and settings is not None:
+        return settings.where(name)
+    return None
+
+
 # -- commands --------------------------------------------------------------------------------
 
 
@@ -274,6 +362,18 @@ def argument(name: str, *, help: str, **attributes: Any) -> Decorator:
 
 option = click.option
 """Return a decorator that adds an option to a command."""
+
+
+def setting(*declarations: str, **attributes: Any) -> Decorator:
+    """Return a decorator that adds an option that ``settings`` can give, too."""
+    name = next(each for each in declarations if each.startswith("--"))
+    variable = PREFIX + name.partition("/")[0].strip("-").upper().replace("-", "_")
+    return option(*declarations, envvar=variable, show_envvar=True, **attributes)
+
+
+def flag_setting(name: str, help: str) -> Decorator:
+    """Return a decorator that adds a flag that ``settings`` can give, too; `--no-NAME` is off."""
+    return setting(f"--{name}/--no-{name}", default=False, help=help)
 
 
 def store_argument(function: F) -> F:

@@ -11,7 +11,7 @@ from ..batch.defaults import read_defaults
 from ..batch.outputs import Output, check_other_file, open_output
 from ..batch.resume import Fresh
 from ..batch.source import open_source
-from ..grammar import STORE, argument, command, option, queue_option
+from ..grammar import STORE, argument, command, flag_setting, option, queue_option, setting
 from ..interrupts import Interrupts
 from ..output.streams import claim_stdout, tell
 from ..store.location import StoreLocation, locate_store
@@ -55,7 +55,7 @@ exit status:
 @option("--timeline", metavar="FILE", help="draw the run as an SVG picture")
 @limit_options
 @grace_option
-@option("--timeout", metavar="S", type=positive_seconds, help="cancel attempts that run longer")
+@setting("--timeout", metavar="S", type=positive_seconds, help="cancel attempts that run longer")
 @option(
     "--set",
     "defaults",
@@ -63,7 +63,7 @@ exit status:
     multiple=True,
     help="value of a field for lines without it; may be given several times",
 )
-@option(
+@setting(
     "--store",
     metavar="STORE",
     help=f"keep events in a store, and continue an earlier run: {STORE}",
@@ -75,7 +75,7 @@ exit status:
     is_flag=True,
     help="like --fresh, but continue an earlier run that left events to run",
 )
-@option("--quiet", is_flag=True, help="print only problems")
+@flag_setting("quiet", help="print only problems")
 def run(
     target: str,
     lines: str,

@@ -15,7 +15,7 @@ from ...errors import LionprideError, StoreError
 from ...worker.logs import LogFormat
 from ...worker.process import WorkerProcess
 from ...worker.supervised import SupervisorLink
-from ..grammar import STORE, argument, command, option
+from ..grammar import STORE, argument, command, flag_setting, setting
 from ..interrupts import Interrupts
 from ..output.streams import tell, warn
 from ..production import Ports, Production, production_options
@@ -80,17 +80,18 @@ class Options(NamedTuple):
 @argument(
     "targets",
     metavar="TARGET...",
+    envvar="LIONPRIDE_TARGET",
     nargs=-1,
     required=True,
     help="file.py or package.module, for all executors, events and jobs in it; or "
     "file.py:NAME for one",
 )
-@option(
+@setting(
     "--store",
     metavar="STORE",
     help=f"{STORE}; by default the store that the executors were made with",
 )
-@option(
+@setting(
     "--queue",
     "queues",
     metavar="Q",
@@ -100,16 +101,15 @@ class Options(NamedTuple):
 )
 @limit_options
 @grace_option
-@option("--until-empty", is_flag=True, help="exit when no event is pending or running")
-@option(
-    "--fail-unreadable",
-    is_flag=True,
+@flag_setting("until-empty", help="exit when no event is pending or running")
+@flag_setting(
+    "fail-unreadable",
     help=(
         "mark events as failed if their class refuses their stored data; by default they stay "
         "pending for a worker of the release that appended them"
     ),
 )
-@option("--quiet", is_flag=True, help="print only problems")
+@flag_setting("quiet", help="print only problems")
 @production_options
 @click.pass_obj
 def work(

@@ -9,7 +9,7 @@ from ...core import Executor
 from ...drawing.text import one_line, trouble
 from ...engine.processor import GRACE
 from ...errors import LionprideError
-from ..grammar import F, option
+from ..grammar import F, setting
 from ..store.location import StoreLocation
 from ..usage import UsageError, grace_seconds, positive_seconds, whole_number
 from .target import Target
@@ -22,19 +22,19 @@ Limits: TypeAlias = Mapping[str, Any]
 
 def limit_options(function: F) -> F:
     """Add the options that limit what starts: `concurrency`, `capacity` and `refresh`."""
-    concurrency = option(
+    concurrency = setting(
         "--concurrency",
         metavar="N",
         type=whole_number,
         help="maximum number of events that run at once",
     )
-    capacity = option(
+    capacity = setting(
         "--capacity",
         metavar="N",
         type=whole_number,
         help="maximum number of starts in any refresh time",
     )
-    refresh = option(
+    refresh = setting(
         "--refresh", metavar="S", type=positive_seconds, help="the refresh time, in seconds"
     )
     return concurrency(capacity(refresh(function)))
@@ -43,7 +43,7 @@ def limit_options(function: F) -> F:
 def grace_option(function: F) -> F:
     """Add the option that limits how long what runs may take to finish."""
     text = "on a stop, running events have S seconds to finish before they are interrupted"
-    add = option(
+    add = setting(
         "--grace",
         metavar="S",
         type=grace_seconds,
