@@ -199,6 +199,10 @@ class Admin:
         """Return the events of a status; see ``Executor.get_events_by_status``."""
         return Events(self._store.states, EventStatus(status))
 
+    async def counts(self) -> dict[str, int]:
+        """Return the number of events in each status; see ``Executor.counts``."""
+        return {status.value: count for status, count in (await self._store.counts()).items()}
+
     def status_counts(self) -> dict[str, int]:
         """Return the number of events in each status."""
         return {status.value: len(lane) for status, lane in self._store.states.lanes.items()}

@@ -1014,8 +1014,15 @@ class Executor:
         """The events that were denied permission too often."""
         return self._admin.events(EventStatus.ABORTED)
 
+    async def counts(self) -> dict[str, int]:
+        """Return the number of events of the queue in each status, whichever process has them."""
+        return await self._admin.counts()
+
     def status_counts(self) -> dict[str, int]:
-        """Return the number of events in each status, in O(1)."""
+        """Return the number of events in each status, in O(1), as far as this process knows them.
+
+        ``counts`` asks the store.
+        """
         return self._admin.status_counts()
 
     def inspect_state(self) -> str:

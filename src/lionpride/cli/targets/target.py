@@ -116,7 +116,8 @@ def load_targets(text: str) -> list[Target]:
     module = _import_file(Path(text)) if _is_file(text) else _import_module(text)
     names = _runnable(module, inside=True)
     by_value = {id(getattr(module, name)): name for name in reversed(names)}  # two names of one
-    found = {name: getattr(module, name) for name in names if name in by_value.values()}
+    chosen = [name for name in names if name in by_value.values()]
+    found = {name: _asynchronous(getattr(module, name)) for name in chosen}
     executors = [name for name, value in found.items() if _can_run(value)]
     targets = [load_target(f"{text}:{name}", any_event=True) for name in executors]
     taken = {kind for target in targets for kind in _event_types(target)}
@@ -280,14 +281,22 @@ def _find(module: ModuleType, place: str, name: str) -> Any:
                 )
             )
             raise UsageError(f"{place} has no {name!r}: {hint}") from None
-    return found
+    return _asynchronous(found)
+
+
+def _asynchronous(value: Any) -> Any:
+    """Return the asynchronous executor of one of ``lionpride.sync``; any other value as it is."""
+    module = sys.modules.get("lionpride.sync")  # not imported here: a target imports it or not
+    if module is not None and isinstance(value, module.Executor):
+        return value.asynchronous
+    return value
 
 
 def _runnable(module: ModuleType, *, inside: bool = False) -> list[str]:
     """The names in a module that could be a target; `inside`: those of modules in it too."""
     return sorted(
         name
-        for name, value in vars(module).items()
+        for name, value in ((key, _asynchronous(each)) for key, each in vars(module).items())
         if isinstance(value, Executor)
         or (
             isinstance(value, type)

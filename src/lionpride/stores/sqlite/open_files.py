@@ -93,8 +93,9 @@ class OpenFiles:
 def inherited_error(path: Path) -> OperationError:
     """Return the error of a file that was open when this process was forked."""
     return OperationError(
-        f"{path} was open when this process was forked, and cannot be used in it: close the store "
-        "before the fork, or start the process by spawn or forkserver"
+        f"{path} was open when this process was forked, and cannot be used in it: open it after "
+        "the fork (gunicorn: no --preload), close the store before it, or start the process by "
+        "spawn or forkserver"
     )
 
 
