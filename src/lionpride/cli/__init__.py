@@ -7,16 +7,18 @@ part of the library prints or handles signals.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import click
+from click.shell_completion import shell_complete
 
 from .. import __version__
 from ..errors import LionprideError
 from ..stores.url import redact
-from .grammar import Command, Program, error_text
+from .grammar import COMPLETION, Command, Program, error_text
 from .output.streams import prepare, tell, warn
 from .usage import UsageError
 
@@ -46,6 +48,7 @@ COMMANDS: Final = {
     "ui": "show a store in a browser",
     "migrate": "create or upgrade the tables of a store",
     "doctor": "check a store for problems",
+    "completion": "print the completion script of a shell",
 }
 """What each command does, by its name. ``import`` is the module ``commands.import_``."""
 
@@ -86,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
+    if asked := os.environ.get(COMPLETION):
+        return shell_complete(_PROGRAM, {}, NAME, COMPLETION, asked)
     try:
         with _PROGRAM.make_context(NAME, [*words], obj=(*words,)) as context:
             if not words:  # no command: say which there are

@@ -20,12 +20,14 @@ from typing import Any, Final, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from .output.streams import tell, warn
 from .settings import PREFIX, SettingsFile, check_environment, find_file, name_of
 from .usage import UsageError, queue_name
 
 __all__ = [
+    "COMPLETION",
     "STORE",
     "Command",
     "Program",
@@ -41,6 +43,9 @@ __all__ = [
     "store_argument",
     "store_command",
 ]
+
+COMPLETION: Final = "_LIONPRIDE_COMPLETE"
+"""Variable in which the script of a shell asks for the words that fit."""
 
 STORE: Final = "a file, run.db or sqlite:///run.db, or a database, postgresql://host/name"
 """Description of STORE in the help of a command."""
@@ -58,12 +63,24 @@ class Decorator(Protocol):
     def __call__(self, function: F, /) -> F: ...
 
 
+class Option(click.Option):
+    """An option; a shell completes its value as a file if it is one."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the values that fit."""
+        return _files(self, incomplete) or super().shell_complete(ctx, incomplete)
+
+
 class Argument(click.Argument):
     """An argument with a description, which old releases of click do not have."""
 
     def __init__(self, declarations: list[str], *, help: str, **attributes: Any) -> None:
         super().__init__(declarations, **attributes)
         self.help = help
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the values that fit."""
+        return _files(self, incomplete) or super().shell_complete(ctx, incomplete)
 
 
 class Command(click.Command):
@@ -219,6 +236,15 @@ class Program(click.Group):
             raise UsageError(f"{name!r} is no command: {hint}")
         return name, self.get_command(ctx, name), rest
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands and options that fit; no command is imported for that."""
+        found = [
+            CompletionItem(name, help=summary)
+            for name, summary in self._summaries.items()
+            if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write how a command is called."""
         formatter.write_usage(ctx.command_path, "COMMAND ...", prefix="usage: ")
@@ -360,8 +386,9 @@ def argument(name: str, *, help: str, **attributes: Any) -> Decorator:
     return click.argument(name, cls=Argument, help=help, **attributes)
 
 
-option = click.option
-"""Return a decorator that adds an option to a command."""
+def option(*declarations: str, **attributes: Any) -> Decorator:
+    """Return a decorator that adds an option to a command."""
+    return click.option(*declarations, cls=Option, **attributes)
 
 
 def setting(*declarations: str, **attributes: Any) -> Decorator:
@@ -414,6 +441,12 @@ def _eager(*names: str, help: str, show: Callable[[click.Context], object]) -> c
     return click.Option(
         names, is_flag=True, is_eager=True, expose_value=False, help=help, callback=act
     )
+
+
+def _files(param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the request for names of files, if the value of a parameter is one."""
+    is_file = (param.metavar or "").removesuffix("...") in ("FILE", "STORE", "TARGET")
+    return [CompletionItem(incomplete, type="file")] if is_file else []
 
 
 def _options(of: click.Command) -> list[click.Option]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from uuid import UUID
 
 from ...core import EventStatus
@@ -18,8 +18,9 @@ from ...engine.schedules import Schedules
 from ...errors import ExistsError, LionprideError, NotFoundError
 from ...stores.record import Record
 from ..batch.outputs import is_same_file
-from ..grammar import argument, command, finish, option, queue_option, store_argument
+from ..grammar import argument, command, finish, json_option, option, queue_option, store_argument
 from ..output.streams import tell, warn
+from ..output.table import json_line
 from ..store.location import StoreLocation, locate_store
 from ..store.queues import StoreQueues, told_counts
 from ..transfer.bundle import Bundle, open_bundle
@@ -47,8 +48,9 @@ last, in one batch, and then schedules. After an interruption, --exist-ok import
 @store_argument
 @queue_option("the queue of all events and schedules, whatever the file says")
 @option("--exist-ok", is_flag=True, help="skip events and schedules that the store already has")
+@json_option("import")
 @finish
-async def import_(file: str, store: str, queue: str | None, exist_ok: bool) -> int:
+async def import_(file: str, store: str, queue: str | None, exist_ok: bool, as_json: bool) -> int:
     """Take them in."""
     location = locate_store(store)
     is_file = file != "-" and location.path is not None
@@ -56,7 +58,7 @@ async def import_(file: str, store: str, queue: str | None, exist_ok: bool) -> i
         raise UsageError(f"{file} is the store itself: name the file to import")
     with closing(_open(file)) as opened:
         bundle = open_bundle(opened, _name(file), queue)
-        return await _Import(location, bundle, exist_ok=exist_ok).run()
+        return await _Import(location, bundle, exist_ok=exist_ok).run(as_json)
 
 
 def _name(path: str) -> str:
@@ -93,8 +95,11 @@ class _Import:
         self._interrupted = 0
         self._schedules = 0
 
-    async def run(self) -> int:
+    async def run(self, as_json: bool) -> int:
         """Run the import; return the exit status.
+
+        Args:
+            as_json: True to print what was imported as an object.
 
         Raises:
             LionprideError: if a line is bad, or an event or a schedule is known; nothing was
@@ -112,7 +117,7 @@ class _Import:
             await self._take_schedules()
         finally:
             await self._queues.close()
-        self._say()
+        self._say(as_json)
         return 0
 
     async def _check_unknown(self) -> None:
@@ -242,8 +247,11 @@ class _Import:
         schedules = f" and {plural(self._schedules, 'schedule')}" if self._schedules else ""
         return plural(events, "event") + schedules
 
-    def _say(self) -> None:
+    def _say(self, as_json: bool) -> None:
         count = sum(self._taken.values())
+        if as_json:
+            tell(json_line(self._data(count)))
+            return
         said = f"{self._numbers(count)} imported into {self._location.name}"
         if count:
             said += f": {told_counts({s: self._taken[s] for s in EventStatus})}"
@@ -255,3 +263,14 @@ class _Import:
         if self._bundle.left_out:
             names = ", ".join(map(one_line, self._bundle.left_out))
             warn(f"a store does not keep your own progressions, left out: {names}")
+
+    def _data(self, count: int) -> dict[str, Any]:
+        return {
+            "store": self._location.name,
+            "events": count,
+            "statuses": {status.value: self._taken[status] for status in EventStatus},
+            "interrupted": self._interrupted,
+            "schedules": self._schedules,
+            "there": self._there,
+            "left_out": self._bundle.left_out,
+        }

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ...drawing.text import one_line
 from ...errors import LionprideError
 from ...stores.maintenance import SchemaVersion
-from ..grammar import command, finish, option, store_argument
+from ..grammar import command, finish, json_option, option, store_argument
 from ..output.streams import tell
+from ..output.table import json_line
 from ..store.location import StoreLocation, locate_store
 from ..usage import UsageError
 
@@ -26,8 +27,9 @@ EPILOG = (
 @store_argument
 @option("--check", is_flag=True, help="only check whether the store is up to date")
 @option("--sql", "as_sql", is_flag=True, help="only print the SQL statements")
+@json_option("store")
 @finish
-async def migrate(store: str, check: bool, as_sql: bool) -> int:
+async def migrate(store: str, check: bool, as_sql: bool, as_json: bool) -> int:
     """Do it, or say what is to be done.
 
     Raises:
@@ -36,6 +38,8 @@ async def migrate(store: str, check: bool, as_sql: bool) -> int:
     """
     if check and as_sql:
         raise UsageError("--check and --sql: give one of them")
+    if as_json and as_sql:
+        raise UsageError("--json and --sql: give one of them")
     location = locate_store(store)
     opened = location.open("")
     try:
@@ -46,16 +50,19 @@ async def migrate(store: str, check: bool, as_sql: bool) -> int:
         await opened.close()
     if as_sql:
         return _print(location, schema)
-    if check:
-        tell(_state(location, schema))
-        return 0 if schema.is_current else 1
-    if schema.is_current:
+    status = 0 if schema.is_current or not check else 1
+    if as_json:
+        is_current = schema.is_current or not check  # the upgrade is done
+        versions = {"found": schema.found, "newest": schema.newest, "is_current": is_current}
+        tell(json_line({"store": location.name} | versions))
+        return status
+    if check or schema.is_current:
         tell(_state(location, schema))
     elif schema.found:
         tell(f"{location.name}: upgraded from schema {schema.found} to {schema.newest}")
     else:
         tell(f"{location.name}: created, with schema {schema.newest}")
-    return 0
+    return status
 
 
 def _state(location: StoreLocation, schema: SchemaVersion) -> str:
