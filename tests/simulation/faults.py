@@ -309,10 +309,10 @@ def a_sweep_leaves_first_attempts(patch: pytest.MonkeyPatch) -> None:
 @fault("X1")
 def a_retry_keeps_the_counters(patch: pytest.MonkeyPatch) -> None:
     @instead(patch, operations, "retry")
-    async def retry(old: Any, tx: Any, numbers: Any) -> Any:
+    async def retry(old: Any, tx: Any, numbers: Any, **how: Any) -> Any:
         query = "SELECT failures, denials, number FROM {finished} WHERE number {in_1}"
         was = await tx.rows(query, list(numbers))
-        done = await old(tx, numbers)
+        done = await old(tx, numbers, **how)
         await tx.many("UPDATE {ready} SET failures = $1, denials = $2 WHERE number = $3", was)
         return done
 

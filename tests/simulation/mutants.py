@@ -260,8 +260,8 @@ class WaitsOutDenials(ClaimMutant):
 class CancelsWhatIsClaimed(Mutant):
     """A cancel ends what a worker has, behind its back."""
 
-    async def cancel(self, events: Sequence[EventData]) -> list[Cancelled]:
-        answers = await self.inner.cancel(events)
+    async def cancel(self, events: Sequence[EventData], **how: Any) -> list[Cancelled]:
+        answers = await self.inner.cancel(events, **how)
         for event, answer in zip(events, answers, strict=True):
             if answer is Cancelled.CLAIMED:
                 end = Ending(S.CANCELLED, retryable=True)
@@ -273,12 +273,12 @@ class CancelsWhatIsClaimed(Mutant):
 class ForgetsACancel(Mutant):
     """The cancel of a claimed event is answered, and the request is not kept."""
 
-    async def cancel(self, events: Sequence[Any]) -> list[Cancelled]:
+    async def cancel(self, events: Sequence[Any], **how: Any) -> list[Cancelled]:
         ids = [each if isinstance(each, UUID) else each.id for each in events]
         found = await self.inner.get(ids)
         claimed = {each.id for each in found if each is not None and each.status is S.PROCESSING}
         rest = [each for each, uid in zip(events, ids, strict=True) if uid not in claimed]
-        answers = iter(await self.inner.cancel(rest))
+        answers = iter(await self.inner.cancel(rest, **how))
         return [Cancelled.CLAIMED if uid in claimed else next(answers) for uid in ids]
 
 
@@ -286,9 +286,9 @@ class ForgetsACancel(Mutant):
 class RequeueKeepsDenials(Mutant):
     """A retry by hand begins with the denials of the life before."""
 
-    async def retry(self, events: Sequence[EventData]) -> None:
+    async def retry(self, events: Sequence[EventData], **how: Any) -> None:
         denials = [event.execution.denials for event in events]
-        await self.inner.retry(events)
+        await self.inner.retry(events, **how)
         for event, count in zip(events, denials, strict=True):
             event.execution.denials = count
 
@@ -485,8 +485,8 @@ class SettlesWithoutChildren(Childless):
 class CancelsWithoutChildren(Childless):
     """The cancel of a parent neither releases nor cancels a child."""
 
-    async def cancel(self, events: Sequence[Named]) -> list[Cancelled]:
-        answers: list[Cancelled] = await self.without_children(self.inner.cancel, events)
+    async def cancel(self, events: Sequence[Named], **how: Any) -> list[Cancelled]:
+        answers: list[Cancelled] = await self.without_children(self.inner.cancel, events, **how)
         return answers
 
 
@@ -494,8 +494,8 @@ class CancelsWithoutChildren(Childless):
 class RetriesWithoutChildren(Childless):
     """What was cancelled for a parent stays so when that is retried."""
 
-    async def retry(self, events: Sequence[Named]) -> None:
-        await self.without_children(self.inner.retry, events)
+    async def retry(self, events: Sequence[Named], **how: Any) -> None:
+        await self.without_children(self.inner.retry, events, **how)
 
 
 @planted("X1")

@@ -52,11 +52,11 @@ class Noted(Wrapped):
             self.book.claimed.pop(uid, None)
         return await self._with(ids, self.inner.settle(settlements))
 
-    async def cancel(self, events: Any) -> Any:
-        return await self._with([event.id for event in events], self.inner.cancel(events))
+    async def cancel(self, events: Any, **how: Any) -> Any:
+        return await self._with([event.id for event in events], self.inner.cancel(events, **how))
 
-    async def retry(self, events: Any) -> Any:
-        return await self._with([event.id for event in events], self.inner.retry(events))
+    async def retry(self, events: Any, **how: Any) -> Any:
+        return await self._with([event.id for event in events], self.inner.retry(events, **how))
 
     async def remove(self, events: Any) -> Any:
         return await self._with([event.id for event in events], self.inner.remove(events))

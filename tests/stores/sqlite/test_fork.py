@@ -111,7 +111,7 @@ async def test_the_child_may_not_open_the_file_again(use: str, tmp_path: Path) -
     for name in ("run.db", "link.db"):
         said = in_child(lambda name=name: asyncio.run(there(name)))  # type: ignore[misc]
         assert said.startswith(OperationError.__name__), said
-        assert "close the store before the fork" in said
+        assert "open it after the fork" in said
         assert "spawn or forkserver" in said
     await store.append([(Job(), 1.0)])
     assert sum((await store.counts()).values()) == 2
