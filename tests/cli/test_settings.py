@@ -89,6 +89,25 @@ def test_an_id_is_not_a_store_if_a_setting_gives_the_store(folder):
     assert call(folder, "show", "one.db", one, "--json", LIONPRIDE_STORE="two.db") == found
 
 
+def test_append_tells_a_store_from_a_target_and_its_fields(folder):
+    job = "jobs.py:double"
+    for words in ([job, "x=1"], ["one.db", job, "x=1"], [job, "x:=1", "--store", "one.db"]):
+        assert call(folder, "append", *words, LIONPRIDE_STORE="two.db")[0] == 0
+    added = {
+        store: json.loads(call(folder, "counts", store, "--json")[1].splitlines()[-1])
+        for store in ("one.db", "two.db")
+    }
+    assert added["one.db"]["pending"] == 2
+    assert added["two.db"]["pending"] == 1
+
+
+def test_a_file_without_a_store_leaves_the_store_to_the_arguments(folder):
+    write(folder, "[tool.lionpride]\nconcurrency = 2\n")
+    status, _, err = call(folder, "counts")
+    assert (status, "Traceback" in err) == (2, False)
+    assert "STORE is a file" in err
+
+
 def test_a_worker_takes_all_from_settings(folder):
     assert call(folder, "run", "jobs.py:double", "--input", "in.jsonl", "--store", "new.db")[0] == 0
     write(

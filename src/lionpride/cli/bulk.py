@@ -74,7 +74,7 @@ def ask(question: str, consent: Consent) -> bool:
     if consent.yes:
         return True
     if not (sys.stdin is not None and sys.stdin.isatty()):
-        raise UsageError(f"{question} There is no terminal to ask on: add --yes, or --dry-run")
+        raise UsageError(f"{question} There is no terminal to ask on: add --yes")
     tell()
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() in ("y", "yes"):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import os
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
 from importlib import import_module
@@ -51,6 +52,9 @@ STORE: Final = "a file, run.db or sqlite:///run.db, or a database, postgresql://
 """Description of STORE in the help of a command."""
 
 _STORE: Final = f"{STORE}; --store STORE is accepted too"
+
+_FIELD: Final = re.compile(r"\w+:?=")
+"""The beginning of NAME=VALUE or NAME:=JSON."""
 
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -140,9 +144,13 @@ class Command(click.Command):
         """Return True if STORE is among the arguments, in case a setting gives a store, too.
 
         The first argument is STORE if it has a dot, a slash or a colon, or if the command has no
-        other arguments. If STORE stands last, the number of arguments decides.
+        other arguments. If STORE stands last, the number of arguments decides; before a TARGET and
+        fields as well, which may follow it.
         """
-        others = sum(isinstance(each, click.Argument) for each in self.params) - 1
+        names = [each.name for each in self.params if isinstance(each, click.Argument)]
+        others = len(names) - 1
+        if "target" in names:
+            return sum(_FIELD.match(word) is None for word in words) > 1
         if others and self.store_at == 0:
             return bool(words) and any(mark in words[0] for mark in "./:\\")
         return len(words) > others
@@ -289,7 +297,7 @@ def _store_setting(settings: SettingsFile | None) -> tuple[str, str | None]:
     variable = f"{PREFIX}STORE"
     if store := os.environ.get(variable):
         return variable, store
-    if settings is not None:
+    if settings is not None and "store" in settings.values:
         return settings.where("store"), settings.store()
     return "", None
 
@@ -316,7 +324,7 @@ def _source(error: click.BadParameter, settings: SettingsFile | None) -> str | N
     source = ctx.get_parameter_source(param.name)
     if source is ParameterSource.ENVIRONMENT:
         return str(param.envvar)
-    if source is ParameterSource.DEFAULT_MAP and settings is not None:
+    if source is ParameterSource.DEFAULT_MAP and settings is not None and name in settings.values:
         return settings.where(name)
     return None
 
