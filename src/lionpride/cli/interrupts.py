@@ -143,8 +143,8 @@ class Interrupts:
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         first = not self.status
-        if self._is_supervised and number == signal.SIGTERM and not first:
-            return
+        if self._is_supervised and number == signal.SIGTERM and (self.status or self._over):
+            return  # it ends already, and the supervisor kills it if that takes too long
         self.status = self.status or 128 + number
         if self._called:
             self._end(128 + number)
