@@ -127,30 +127,6 @@ with executor:
     assert (out.splitlines(), err) == (["interrupted", "pending", "16"], "")
 
 
-def test_a_second_ctrl_c_ends_the_grace_time(tmp_path: Path) -> None:
-    script = """
-executor = Executor.of(endless, queue="q", store=store, grace=3600)
-try:
-    with executor:
-        event = executor.append(endless())
-        try:
-            print("waiting", flush=True)
-            executor.result(event)
-        finally:
-            print("leaving", flush=True)
-except KeyboardInterrupt:
-    print("left")
-print(executor.get(event).status.value)
-"""
-    with start(script, f"sqlite:///{tmp_path / 'run.db'}") as process:
-        assert process.stdout.readline() == "waiting\n"
-        process.send_signal(signal.SIGINT)
-        assert process.stdout.readline() == "leaving\n"
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=25)
-    assert (out.splitlines(), err) == (["left", "pending"], "")
-
-
 def test_an_error_of_a_signal_handler_ends_a_wait() -> None:
     """Servers end a request that takes too long in this way."""
     lines = run(
