@@ -1,7 +1,6 @@
 """The exit of a process, Ctrl-C, and threads of gevent."""
 
 import signal
-from pathlib import Path
 
 import pytest
 from sync.jobs import run, start
