@@ -23,6 +23,7 @@ from lionpride.model.after import After
 from lionpride.model.continuation import ContinuedBy
 from lionpride.rules.state_machine import Completion, Continued
 from lionpride.stores.contract import Settled, Store
+from lionpride.stores.memory import MemoryStore
 from lionpride.stores.terms import Terms
 
 S = EventStatus
@@ -259,3 +260,25 @@ async def test_a_retried_attempt_may_be_continued(store: Store) -> None:
             Flaky(urls=("a",)), retry=Retry(max_attempts=2, backoff=0.001)
         )
         assert await executor.result(flaky) == "<a>"
+
+
+@pytest.mark.parametrize("way", ["load", "import"])
+async def test_a_copy_of_a_child_waits_for_the_continuation_of_its_parent(
+    way: str, store: Store
+) -> None:
+    first = executor_of(MemoryStore("crawl"))
+    crawl, book = Crawl(urls=("a", "b")), Merge()
+    await first.append_many([crawl, book], after={book: crawl})
+    await first.forward()
+    assert isinstance(crawl.response, ContinuedBy)
+    second = executor_of(store)
+    if way == "load":
+        await second.load(first.states.to_dict())
+    else:
+        await store.import_records(await first.store.list_records())
+    later = await second.append(Merge(), after=crawl.id)
+    await store.claim("worker", until=0)  # a claim resolves what has ended
+    assert [each.record.id async for each in second.parents(later)] == [crawl.response.id]
+    async with second:
+        assert await second.result(book.id) == "<a><b>"
+        assert await second.result(later) == "<a><b>"

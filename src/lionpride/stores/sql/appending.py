@@ -19,6 +19,7 @@ from .backend import FinishedRow, ReadyRow
 from .codec import full_row, split_rows
 from .dependencies import (
     blocked,
+    insert_continuations,
     insert_dependencies,
     last_continuation,
     locate_parents,
@@ -256,6 +257,7 @@ async def append(
     parents = await locate_parents(tx, after, new) if after else {}
     rows_to_insert = [blocked(row) if uid in after else row for uid, row in new.items()]
     inserted = await _insert(tx, rows_to_insert, piece, pause)
+    await insert_continuations(tx, new, inserted)
     if after:
         await insert_dependencies(tx, new, after, parents | dict(zip(new, inserted, strict=True)))
     if request.actions:

@@ -32,6 +32,7 @@ __all__ = (
     "count_met",
     "delete_edges",
     "given_children_that_wait",
+    "insert_continuations",
     "insert_dependencies",
     "last_continuation",
     "locate_parents",
@@ -235,6 +236,49 @@ async def continue_event(tx: Transaction, number: int, following: int) -> None:
     Round trips on PostgreSQL: 1.
     """
     await tx.rows(_CONTINUE, number, following)
+
+
+async def insert_continuations(
+    tx: Transaction, new: Mapping[bytes, AppendRow], inserted: Sequence[int]
+) -> None:
+    """Note the continuations of events that had completed before they were appended.
+
+    An event whose continuation is unknown is left out: the continuation was removed.
+
+    Round trips on PostgreSQL: none if no event has a continuation; otherwise 1 for each, and 1 if
+    some of the continuations are not among the new events.
+
+    Args:
+        tx: The transaction, which has inserted the events.
+        new: The new events, by id.
+        inserted: Their numbers, in the same order.
+    """
+    following = {
+        number: uid
+        for row, number in zip(new.values(), inserted, strict=True)
+        if (uid := _continued_by(row)) is not None
+    }
+    if not following:
+        return
+    numbers = dict(zip(new, inserted, strict=True))
+    outside = [uid for uid in dict.fromkeys(following.values()) if uid not in numbers]
+    known = await tx.known(outside) if outside else {}
+    numbers |= {uid: event.number for uid, event in known.items()}
+    for number, uid in following.items():
+        if uid in numbers:
+            await continue_event(tx, number, numbers[uid])
+
+
+def _continued_by(row: AppendRow) -> bytes | None:
+    """Return the id of the event that continues an event to append; None if there is none."""
+    if not isinstance(row, EventRow) or row.status != EventStatus.COMPLETED.value:
+        return None
+    result = row.state[6]
+    if result is None or '"$continued"' not in result:
+        return None
+    response = json.loads(result).get("response")
+    continued = response.get("$continued") if isinstance(response, dict) else None
+    return UUID(continued).bytes if isinstance(continued, str) else None
 
 
 async def check_continuation(tx: Transaction, number: int, following: int) -> None:
