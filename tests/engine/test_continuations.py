@@ -282,3 +282,19 @@ async def test_a_copy_of_a_child_waits_for_the_continuation_of_its_parent(
     async with second:
         assert await second.result(book.id) == "<a><b>"
         assert await second.result(later) == "<a><b>"
+
+
+async def test_a_cancelled_child_may_have_lost_a_parent_before_another_is_continued(
+    store: Store,
+) -> None:
+    async with executor_of(store) as executor:
+        page = await executor.append(Fetch(url="a"))
+        await executor.result(page)
+        await executor.pause()
+        crawl, book = Crawl(urls=("b",)), Merge()
+        await executor.append_many([crawl, book], after={book: [page, crawl]})
+        await executor.cancel(book)
+        await executor.remove(page)
+        await executor.resume()
+        assert await executor.result(crawl) == "<b>"
+        assert book.status is S.CANCELLED

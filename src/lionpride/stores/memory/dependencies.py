@@ -136,7 +136,7 @@ class Dependencies:
         child = self.by_number[_number(event)]
         answer: bool | None = None
         for parent in child.parents:
-            held = self._events[parent] if parent else None
+            held = self._events.get(parent)
             if held is None or parent in child.met or held.execution.status not in TERMINAL:
                 continue
             resolved = child.resolve(parent, _meets(held, child.after.when))
