@@ -39,6 +39,7 @@ __all__ = [
     "flag_setting",
     "json_option",
     "option",
+    "optional_store_argument",
     "queue_option",
     "setting",
     "store_argument",
@@ -52,6 +53,9 @@ STORE: Final = "a file, run.db or sqlite:///run.db, or a database, postgresql://
 """Description of STORE in the help of a command."""
 
 _STORE: Final = f"{STORE}; --store STORE is accepted too"
+
+NO_STORE: Final = "\0"
+"""The argument in place of an optional STORE; no argument of a process can be this."""
 
 _FIELD: Final = re.compile(r"\w+:?=")
 """The beginning of NAME=VALUE or NAME:=JSON."""
@@ -137,7 +141,10 @@ class Command(click.Command):
             if store is not None and not ctx.resilient_parsing:
                 _check_store(source, store)
         if store is None:
-            return args
+            is_needed = any(each.name == "store" and each.required for each in self.params)
+            if is_needed or self._has_store(words):
+                return args
+            store = NO_STORE
         return [store, *args] if self.store_at == 0 else [*args, store]
 
     def _has_store(self, words: list[str]) -> bool:
@@ -413,8 +420,36 @@ def flag_setting(name: str, help: str) -> Decorator:
 
 def store_argument(function: F) -> F:
     """Add the argument STORE, as the parameter `store`."""
-    also = option("--store", "store_option", metavar="STORE", hidden=True, expose_value=False)
-    return argument("store", metavar="STORE", help=_STORE)(also(function))
+    return argument("store", metavar="STORE", help=_STORE)(_store_option(function))
+
+
+def optional_store_argument(otherwise: str) -> Decorator:
+    """Return a decorator that adds the argument STORE, for a command that can do without it.
+
+    The parameter `store` is None if neither an argument nor a setting gives it.
+
+    Args:
+        otherwise: What is used without it.
+    """
+
+    def read(text: str) -> str | None:
+        return None if text == NO_STORE else text
+
+    add = argument(
+        "store",
+        metavar="[STORE]",
+        required=False,
+        type=read,
+        help=f"{_STORE}; by default {otherwise}",
+    )
+    return lambda function: add(_store_option(function))
+
+
+def _store_option(function: F) -> F:
+    """Add ``--store``, which ``Command`` reads."""
+    return option("--store", "store_option", metavar="STORE", hidden=True, expose_value=False)(
+        function
+    )
 
 
 def queue_option(help: str) -> Decorator:
@@ -453,7 +488,7 @@ def _eager(*names: str, help: str, show: Callable[[click.Context], object]) -> c
 
 def _files(param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the request for names of files, if the value of a parameter is one."""
-    is_file = (param.metavar or "").removesuffix("...") in ("FILE", "STORE", "TARGET")
+    is_file = (param.metavar or "").strip("[]").removesuffix("...") in ("FILE", "STORE", "TARGET")
     return [CompletionItem(incomplete, type="file")] if is_file else []
 
 

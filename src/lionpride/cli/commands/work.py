@@ -146,7 +146,7 @@ def work(
     limits = dict(limits_of(concurrency, capacity, refresh))
     if fail_unreadable:
         limits["fail_unreadable"] = True
-    loaded = [target for text in targets for target in load_targets(text)]
+    loaded = _load(targets, queues)
     location = _location(store, loaded)
     jobs = _jobs(loaded, list(dict.fromkeys(queues)))
     ports = Ports() if link is not None else Ports.open(how.health_port, how.metrics_port)
@@ -154,6 +154,14 @@ def work(
     supervised = link is not None
     with Interrupts(grace, is_supervised=supervised, log_format=log_format) as interrupts:
         return asyncio.run(_work(jobs, limits, location, options, interrupts))
+
+
+def _load(texts: Sequence[str], queues: Sequence[str]) -> list[Target]:
+    """Return the targets; an executor that several texts name is there once."""
+    found = [target for text in texts for target in load_targets(text, queues)]
+    return list(
+        {each.name if each.is_plain else each.executor_type: each for each in found}.values()
+    )
 
 
 def _location(store: str | None, targets: Sequence[Target]) -> StoreLocation:

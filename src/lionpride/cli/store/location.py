@@ -106,17 +106,18 @@ class StoreLocation:
         if self.path is None:
             raise UsageError(
                 f"{self.name}: this database has no events, and no tables for them: check "
-                "its name and the schema, or create them with: lionpride migrate"
+                "its name and the schema, or create them with: lionpride migrate STORE"
             )
+        make = f"create the store with: lionpride migrate {self.name}"
         if self.path.exists():
             if not self._size():
-                raise UsageError(f"{self.name} is empty: it has no events")
+                raise UsageError(f"{self.name} is empty: it has no events; {make}")
             raise UsageError(
                 f"{self.name}: this file has no events, and no tables for them: check the path, "
-                "or create them with: lionpride migrate"
+                f"or {make}"
             )
         where = "" if self.path.is_absolute() else f" in {Path.cwd()}"
-        raise UsageError(f"{self.name}: no such file{where}; check the path")
+        raise UsageError(f"{self.name}: no such file{where}; check the path, or {make}")
 
     def _size(self) -> int:
         return 0 if self.path is None else self.path.stat().st_size

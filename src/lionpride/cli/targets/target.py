@@ -15,8 +15,8 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,10 +24,19 @@ from typing import Any
 from ...core import Event, Executor, Processor
 from ...drawing.text import one_line, trouble
 from ...engine.factory import executor_class
+from ...model.registry import key_of
 from ..grammar import Decorator, option
 from ..usage import UsageError
 
-__all__ = ["Target", "executor_for", "load_target", "load_targets", "target_option"]
+__all__ = [
+    "Target",
+    "executor_for",
+    "load_shared",
+    "load_target",
+    "load_targets",
+    "queue_of",
+    "target_option",
+]
 
 FORMS = "write file.py:NAME or package.module:NAME"
 
@@ -73,8 +82,7 @@ def load_target(text: str, *, any_event: bool = False) -> Target:
     place, colon, name = text.rpartition(":")
     if not colon or not place or not name:
         raise UsageError(f"TARGET {text!r} names no class: {FORMS}{_offer(text)}")
-    module = _import_file(Path(place)) if _is_file(place) else _import_module(place)
-    found = _find(module, place, name)
+    found = _find(_import(place), place, name)
     if isinstance(found, Executor):
         return _target_of(text, found, any_event)
     if inspect.isroutine(found):
@@ -102,24 +110,23 @@ def target_option(text: str) -> Decorator:
     return option("--target", "targets", metavar="TARGET", multiple=True, help=text)
 
 
-def load_targets(text: str) -> list[Target]:
+def load_targets(text: str, queues: Collection[str] = ()) -> list[Target]:
     """Return the targets of a worker: one class, or everything in a module that can be run.
 
     In a module these are its executors, and the event classes that no executor of it runs. Names
     that a package imports from its own modules count as well.
 
+    Args:
+        text: file.py, package.module, or one of their names, as for `load_shared`.
+        queues: The queues that are asked for.
+
     Raises:
-        UsageError: as `load_target`; or if a module has nothing to run.
+        UsageError: as `load_shared`; or if a module has nothing to run.
     """
     if ":" in text:
-        return [load_target(text, any_event=True)]
-    module = _import_file(Path(text)) if _is_file(text) else _import_module(text)
-    names = _runnable(module, inside=True)
-    by_value = {id(getattr(module, name)): name for name in reversed(names)}  # two names of one
-    chosen = [name for name in names if name in by_value.values()]
-    found = {name: _asynchronous(getattr(module, name)) for name in chosen}
-    executors = [name for name, value in found.items() if _can_run(value)]
-    targets = [load_target(f"{text}:{name}", any_event=True) for name in executors]
+        return [load_shared(text, queues, any_event=True)]
+    found = _runnable_of(_import(text))
+    targets = _executors(text, found)
     taken = {kind for target in targets for kind in _event_types(target)}
     targets += [
         Target(f"{text}:{name}", kind, executor_for(kind), is_plain=True)
@@ -130,6 +137,68 @@ def load_targets(text: str) -> list[Target]:
     if not targets:
         raise UsageError(f"{text} defines no Event that does something, and no Executor of one")
     return targets
+
+
+def load_shared(text: str, queues: Collection[str] = (), *, any_event: bool = False) -> Target:
+    """Return the target that producers and workers of a module share: the same queue and store.
+
+    A worker of a module runs an event class with the executor of the module that ``Executor.of``
+    made for it. So if TARGET is the class, its target is that executor.
+
+    Args:
+        text: file.py:NAME or package.module:NAME.
+        queues: The queues that are asked for; empty for that of the executor.
+        any_event: True to accept an executor for several classes of events.
+
+    Raises:
+        UsageError: as `load_target`; or if several executors of the module run the class, and no
+            queue is asked for.
+    """
+    target = load_target(text, any_event=any_event)
+    if not target.is_plain:
+        return target
+    place = text.rpartition(":")[0]
+    executors = [
+        each
+        for each in _executors(place, _runnable_of(_import(place)))
+        if target.event_type in each.executor_type.named_types
+    ]
+    if len(executors) > 1:
+        if not queues:
+            names = ", ".join(each.name for each in executors)
+            raise UsageError(
+                f"{text} is run by several executors ({names}): name one of them, or its queue "
+                "with --queue"
+            )
+        executors = [each for each in executors if queue_of(each) in queues]
+    if len(executors) != 1:
+        return target
+    return replace(executors[0], event_type=target.event_type)
+
+
+def queue_of(target: Target) -> str:
+    """Return the queue that the executor of a target was made with, or else that of its class."""
+    queue = target.made_with.get("queue")
+    return queue if isinstance(queue, str) else key_of(target.event_type)
+
+
+def _import(place: str) -> ModuleType:
+    """Import a file or a module."""
+    return _import_file(Path(place)) if _is_file(place) else _import_module(place)
+
+
+def _runnable_of(module: ModuleType) -> Mapping[str, Any]:
+    """Return what a worker of a module can run, by its first name there."""
+    names = _runnable(module, inside=True)
+    by_value = {id(getattr(module, name)): name for name in reversed(names)}  # two names of one
+    chosen = [name for name in names if name in by_value.values()]
+    return {name: _asynchronous(getattr(module, name)) for name in chosen}
+
+
+def _executors(place: str, found: Mapping[str, Any]) -> list[Target]:
+    """Return the executors among what a worker of a module can run."""
+    names = [name for name, value in found.items() if _can_run(value)]
+    return [load_target(f"{place}:{name}", any_event=True) for name in names]
 
 
 def _can_run(value: Any) -> bool:
