@@ -90,3 +90,60 @@ def test_progress_is_printed_as_it_is_reported(place):
         place.write(name="release")
         out, _ = tail.communicate(timeout=60)
         assert (tail.returncode, place.lines(out)) == (0, [{"status": "completed"}])
+
+
+def change_of(tail):
+    """The next change that is printed, without time and number."""
+    told = json.loads(tail.stdout.readline())
+    assert told.pop("at") > 0
+    assert told.pop("number") > 0
+    return told
+
+
+@over_kept
+def test_all_events_of_a_store_are_followed(place):
+    put(place, "job.py:Work", 1)  # is there already, and not printed
+    tail = place.start("tail", place.kept, "--json")
+    assert tail.stderr.readline().startswith("following the events of ")
+    choose = ("append", place.kept, "job.py:Choose", "how=raise", "--json")
+    (told,) = place.store(*choose)
+    event = {"id": told["id"], "kind": "job.Choose", "queue": told["queue"]}
+    assert change_of(tail) == event | {"status": "pending"}
+    place.run("work", "job.py:Choose", "--store", place.kept, "--until-empty", "--quiet")
+    if (change := change_of(tail))["status"] == "processing":
+        change = change_of(tail)
+    assert change == event | {"status": "failed"}
+    place.store("retry", place.kept, event["id"], "--json")
+    assert change_of(tail) == event | {"status": "pending"}
+    place.store("cancel", place.kept, event["id"], "--json")
+    assert change_of(tail) == event | {"status": "cancelled"}
+    (told,) = place.store(*choose, "--queue", "later")  # a queue that is made now
+    event |= {"id": told["id"], "queue": "later"}
+    assert change_of(tail) == event | {"status": "pending"}
+    tail.send_signal(signal.SIGINT)
+    out, err = tail.communicate(timeout=60)
+    assert (tail.returncode, out, err) == (130, "", "lionpride: interrupted\n")
+
+
+def test_one_queue_is_followed_as_text(place):
+    fill(str(place.path / "run.db"), "a", "b")
+
+    def append(queue):
+        done = place.run("append", "run.db", "job.py:Work", "--queue", queue)
+        assert done.returncode == 0, done.stderr
+
+    with place.start("tail", "run.db", "--queue", "b") as tail:
+        tail.stderr.readline()
+        append("a")
+        append("b")
+        assert tail.stdout.readline().split()[3:] == ["job.Work", "pending", "b"]
+        tail.stdout.close()  # as by `head -1`
+        append("b")
+        assert tail.wait(60) == 0
+
+
+def test_a_target_without_an_event_is_refused(kept, capsys):
+    fill(kept)
+    assert main(["tail", kept, "--target", "job.py"]) == 2
+    assert "--target does nothing without ID" in capsys.readouterr().err
+    assert main(["tail", kept, "--queue", "none"]) == 2

@@ -32,7 +32,7 @@ COMMANDS: Final = {
     "append": "append one event to a store",
     "ls": "list the events of a store",
     "show": "show an event of a store",
-    "tail": "follow the progress of an event of a store",
+    "tail": "follow the events of a store, or one of them",
     "why": "explain why an event of a store waits",
     "counts": "count the events of a store by status",
     "retry": "retry finished events of a store",
