@@ -3,7 +3,7 @@
 Start both on one store::
 
     lionpride work examples/fastapi_app.py:reports --store sqlite:///run.db
-    STORE=sqlite:///run.db uvicorn --app-dir examples fastapi_app:app --timeout-graceful-shutdown 10
+    STORE=sqlite:///run.db uvicorn --app-dir examples fastapi_app:app
 
     curl -H 'X-User: ada' -H 'Content-Type: application/json' -d '{"words": ["to", "be"]}' \
         'http://127.0.0.1:8000/jobs/report?wait=10'

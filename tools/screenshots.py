@@ -114,7 +114,7 @@ async def present(path: Path, look: Callable[[str, Crawler], Awaitable[None]]) -
     url = f"sqlite:///{path}"
     crawler = Crawler({"concurrency_limit": 12}, store=url, queue="pages", grace=0.0)
     shown = web.app(crawler, authorize=lambda _request, _what: True, name="crawler")
-    config = uvicorn.Config(shown, port=0, log_config=None, ws="none", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(shown, port=0, log_config=None, ws="none")
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     over = asyncio.Event()

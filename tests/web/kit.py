@@ -76,11 +76,7 @@ class JobExecutor(Executor):
 @asynccontextmanager
 async def served(page: Any, **config: Any) -> AsyncIterator[str]:
     """Serve a page on this machine, and yield its URL."""
-    server = uvicorn.Server(
-        uvicorn.Config(
-            page, port=0, log_config=None, ws="none", timeout_graceful_shutdown=1, **config
-        )
-    )
+    server = uvicorn.Server(uvicorn.Config(page, port=0, log_config=None, ws="none", **config))
     task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.005)

@@ -299,6 +299,19 @@ async def test_a_wait_ends_with_its_client(make_app: Callable[..., Any]) -> None
         await until_no_task("Operations._finished", "disconnected")
 
 
+async def test_a_wait_ends_when_the_server_stops(make_app: Callable[..., Any]) -> None:
+    executor = executor_of()
+    async with httpx.AsyncClient(timeout=20.0) as client:
+        async with served(make_app(executor)) as url:
+            uid = (await client.post(f"{url}/jobs/Held")).json()["id"]
+            await anext(aiter(executor.progress(uid)))
+            waiting = asyncio.create_task(client.get(f"{url}/jobs/Held/{uid}?wait=30"))
+            while not any("_finished" in repr(each.get_coro()) for each in asyncio.all_tasks()):
+                await asyncio.sleep(0)
+        answer = await waiting
+        assert (answer.status_code, answer.json()["status"]) == (200, "processing")
+
+
 async def test_a_stream_ends_with_its_client(make_app: Callable[..., Any]) -> None:
     executor = executor_of()
     async with client_of(make_app(executor)) as client:

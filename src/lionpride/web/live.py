@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from ..errors import LionprideError
 from .context import PageContext, context_of
 from .render import plain
+from .server_stop import is_stopping
 
 __all__ = ["live", "version"]
 
@@ -24,7 +25,8 @@ KEEPALIVE: Final = 15.0  # seconds after which a comment keeps the connection al
 async def live(request: Request) -> Response:
     """Return a stream of server-sent events: one at the start, and one after each change.
 
-    An event "unavailable" means that the store does not answer.
+    An event "unavailable" means that the store does not answer. The stream ends when the server
+    stops; the browser connects again.
     """
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_changes(context_of(request)), 200, headers, "text/event-stream")
@@ -38,7 +40,7 @@ async def version(request: Request) -> Response:
 async def _changes(context: PageContext) -> AsyncIterator[str]:
     before, silent = "", 0.0
     yield "retry: 2000\n\n"
-    while not context.closing.is_set():
+    while not (context.closing.is_set() or is_stopping()):
         try:
             await context.history.refresh(max_age=2.0)
             now = await context.version()

@@ -19,6 +19,7 @@ from ...engine.stream_reader import StreamReader
 from ...errors import LionprideError
 from ...model.execution import TERMINAL
 from ..access import LOG
+from ..server_stop import stopping
 from .event_types import EventType, public_json
 from .operations import Operations, disconnected
 
@@ -78,20 +79,20 @@ class _Messages:
         self._queue: asyncio.Queue[str | None] = asyncio.Queue(_QUEUE)
 
     async def until_gone(self, receive: Receive) -> AsyncIterator[str]:
-        """Yield messages until the event has finished or the client is gone."""
+        """Yield messages until the event has finished, the client is gone or the server stops."""
         reader = asyncio.create_task(self._read())
-        gone = asyncio.create_task(disconnected(receive))
+        ends = {asyncio.create_task(each) for each in (disconnected(receive), stopping())}
         getter: asyncio.Task[str | None] | None = None
         try:
             yield "retry: 2000\n\n"
             while True:
                 getter = getter or asyncio.create_task(self._queue.get())
                 done, _ = await asyncio.wait(
-                    (getter, gone),
+                    {getter, *ends},
                     timeout=self._operations.limits.heartbeat,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
-                if gone in done:
+                if done & ends:
                     return
                 if getter not in done:
                     yield ": heartbeat\n\n"
@@ -103,7 +104,7 @@ class _Messages:
             if (last := await self._last_message()) is not None:
                 yield last
         finally:
-            tasks = [each for each in (reader, gone, getter) if each is not None]
+            tasks = [each for each in (reader, getter, *ends) if each is not None]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -26,6 +26,7 @@ from ...errors import (
 from ...model.execution import TERMINAL
 from ...model.finite import is_finite
 from ...stores.record import Record
+from ..server_stop import stopping
 from .event_types import EventType
 
 __all__ = ["Limits", "Operations", "disconnected"]
@@ -181,21 +182,21 @@ class Operations:
         return record
 
     async def _wait(self, uid: UUID, seconds: float, receive: Receive) -> None:
-        """Return when an event has finished, or after some seconds.
+        """Return when an event has finished, after some seconds, or when the server stops.
 
         Raises:
             ClientDisconnect: if the client is gone.
         """
-        finished = asyncio.create_task(self._finished(uid))
         gone = asyncio.create_task(disconnected(receive))
+        tasks = [gone, *(asyncio.create_task(each) for each in (self._finished(uid), stopping()))]
         try:
             done, _ = await asyncio.wait(
-                (finished, gone), timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+                tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
-            finished.cancel()
-            gone.cancel()
-            await asyncio.gather(finished, gone, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         if gone in done:
             raise ClientDisconnect
 
