@@ -120,6 +120,25 @@ def test_a_worker_takes_all_from_settings(folder):
     assert "working on" in call(folder, "work", "--no-quiet")[2]
 
 
+def test_the_options_for_production_are_settings(folder):
+    words = ("work", "jobs.py", "--store", "one.db", "--until-empty")
+    write(folder, '[tool.lionpride.work]\nhealth-port = 0\nlog-format = "text"\n')
+    variables = {"LIONPRIDE_LOG_FORMAT": "json", "LIONPRIDE_LOG_LEVEL": "info"}
+    status, _, err = call(folder, *words, **variables)
+    assert status == 0
+    records = [json.loads(line) for line in err.splitlines()]
+    assert any("/health/live" in each["message"] for each in records)
+    assert not err.startswith(call(folder, *words, "--log-format", "text", **variables)[2][:1])
+    status, _, err = call(folder, *words, LIONPRIDE_MAX_EVENTS="5")
+    assert (status, "--max-events cannot be used with --until-empty" in err) == (2, True)
+
+
+def test_a_port_that_kubernetes_sets_for_a_service_is_ignored(folder):
+    words = ("work", "jobs.py", "--store", "one.db", "--until-empty", "--log-format", "json")
+    status, _, err = call(folder, *words, LIONPRIDE_HEALTH_PORT="tcp://10.0.0.1:80")
+    assert (status, "/health" in err) == (0, False)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -138,6 +157,10 @@ def test_a_worker_takes_all_from_settings(folder):
             "[tool.lionpride.work]\ntimeout = 3",
             "timeout in [tool.lionpride.work]: cannot be 3: the command does not take it: move",
         ),
+        (
+            "[tool.lionpride.work]\nmetrics-port = 'x'",
+            "metrics-port in [tool.lionpride.work]: 'x' is no port: give a number from 0",
+        ),
         ("store = ", "is not TOML"),
     ],
 )
@@ -153,6 +176,10 @@ def test_a_wrong_file_is_refused(folder, text, said):
     ("variable", "value", "said"),
     [
         ("CONCURRENCY", "x", "LIONPRIDE_CONCURRENCY: 'x' is not a whole number"),
+        ("HEALTH_PORT", "70000", "LIONPRIDE_HEALTH_PORT: '70000' is no port: give a number"),
+        ("LOG_LEVEL", "loud", "LIONPRIDE_LOG_LEVEL: 'loud' is not one of"),
+        ("MAX_MEMORY", "1G", "LIONPRIDE_MAX_MEMORY: '1G' is not a whole number of at least 1"),
+        ("LOG_FORMATS", "json", "LIONPRIDE_LOG_FORMATS=json: there is no such setting: did you"),
         ("STORES", "x", "LIONPRIDE_STORES=x: there is no such setting: did you mean"),
         ("STORE", "mysql://host", "LIONPRIDE_STORE: "),
     ],

@@ -60,6 +60,9 @@ NO_STORE: Final = "\0"
 _FIELD: Final = re.compile(r"\w+:?=")
 """The beginning of NAME=VALUE or NAME:=JSON."""
 
+_OF_A_SERVICE: Final = re.compile(r"(tcp|udp|sctp)://")
+"""The beginning of ``NAME_PORT``, a variable that Kubernetes sets for each service."""
+
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])
 Work: TypeAlias = Callable[P, Coroutine[Any, Any, int]]
@@ -73,6 +76,12 @@ class Decorator(Protocol):
 
 class Option(click.Option):
     """An option; a shell completes its value as a file if it is one."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Return the value of the variable; None if Kubernetes has set it for a service."""
+        value = super().resolve_envvar_value(ctx)
+        is_port = isinstance(self.envvar, str) and self.envvar.endswith("_PORT")
+        return None if is_port and value and _OF_A_SERVICE.match(value) else value
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return the values that fit."""

@@ -20,7 +20,7 @@ from ..worker.http_server import Handler, listen, serve
 from ..worker.logs import FORMATS, LEVELS, LogFormat, configure
 from ..worker.recycling import Recycling
 from ..worker.supervised import SupervisorLink
-from .grammar import F, option
+from .grammar import F, setting
 from .output.streams import warn_by
 from .usage import UsageError, port_number, whole_number
 
@@ -40,45 +40,45 @@ Routes = Mapping[str, Handler]
 def production_options(function: F) -> F:
     """Add the options; their parameters have the names of the fields of ``Production``."""
     add = [
-        option(
+        setting(
             "--health-port",
             metavar="PORT",
             type=port_number,
             help="answer /health/live and /health/ready on this port, on all addresses of this "
             "machine; 0: any free port",
         ),
-        option(
+        setting(
             "--metrics-port",
             metavar="PORT",
             type=port_number,
             help="answer /metrics for Prometheus on this port, which may be the same; needs the "
             "extra [metrics]",
         ),
-        option(
+        setting(
             "--log-level",
             type=click.Choice(LEVELS),
             help="write the log of all loggers to standard error, from this level on (info, if "
             "another option needs a log)",
         ),
-        option(
+        setting(
             "--log-format",
             type=click.Choice(FORMATS),
             help="the format of the log (text); json: one object a line",
         ),
-        option(
+        setting(
             "--processes",
             metavar="N",
             type=whole_number,
             help="work in N processes, which a supervisor starts, replaces and stops",
         ),
-        option(
+        setting(
             "--max-events",
             metavar="N",
             type=whole_number,
             help="after N events the process finishes what runs, and ends with status 75; with "
             "--processes it is replaced",
         ),
-        option(
+        setting(
             "--max-memory",
             metavar="MIB",
             type=whole_number,

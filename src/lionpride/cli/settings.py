@@ -37,6 +37,13 @@ SETTINGS: Final = (
     "until-empty",
     "fail-unreadable",
     "quiet",
+    "health-port",
+    "metrics-port",
+    "log-level",
+    "log-format",
+    "processes",
+    "max-events",
+    "max-memory",
 )
 """The names of all settings, so that a misspelt one is known without an import of all commands."""
 
