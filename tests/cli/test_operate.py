@@ -69,7 +69,8 @@ def test_without_a_terminal_it_has_to_be_confirmed_by_an_option(store, capsys):
     ("words", "message"),
     [
         (("cancel",), "give the ids of events, or a filter"),
-        (("cancel", "aaaa", "--status", "pending"), "give the ids of events, or a filter"),
+        (("cancel", "aaaa", "--status", "pending"), "ids of events, or a filter, but not both"),
+        (("retry", "--kind", "Dead", "--yes"), "no event is of this class: did you mean Deed? "),
         (("cancel", "--status", "failed"), "give one of pending, processing"),
         (("retry", "--blocked"), "give one of aborted, cancelled, failed"),
         (("retry", "aaaa", "--dry-run"), "--dry-run needs a filter"),
@@ -114,15 +115,39 @@ def test_a_queue_or_all_are_paused_and_resumed(store, capsys):
 def test_finished_events_are_removed_by_status_and_age(store, capsys):
     ids = fill(store, "a")
     assert len(ids["a", "completed"]) == 2
-    assert said(capsys, "prune", store, "--before", "1d", "--yes") == [
-        "a: 2 completed, 1 failed, 1 cancelled, 1 skipped left"
-    ]
-    (left,) = objects(capsys, "prune", store, "--status", "completed", "--yes")
-    assert left["queue"] == "a"
-    assert (left["left"]["completed"], left["left"]["failed"]) == (0, 1)
+    kept = "1 failed, 1 cancelled, 1 skipped left"
+    words = ("prune", store, "--before", "1d")
+    assert said(capsys, *words, "--yes") == [f"a: removed nothing; 2 completed, {kept}"]
+    assert said(capsys, *words, "--dry-run") == ["a: would remove nothing"]
+    counted = objects(capsys, "prune", store, "--dry-run")
+    assert counted == [{"queue": "a", "matching": 3, "completed": 2, "failed": 1, "aborted": 0}]
+    assert said(capsys, "prune", store, "--dry-run") == ["a: would remove 2 completed, 1 failed"]
+    (done,) = objects(capsys, "prune", store, "--status", "completed", "--yes")
+    assert (done["queue"], done["removed"]) == ("a", {"completed": 2})
+    assert (done["left"]["completed"], done["left"]["failed"]) == (0, 1)
     assert said(capsys, "prune", store, "--before", "0s", "--yes") == [
-        "a: 1 cancelled, 1 skipped left"
+        "a: removed 1 failed; 1 cancelled, 1 skipped left"
     ]
+
+
+def test_a_queue_is_a_filter(store, capsys):
+    fill(store, "a", "b")
+    (line,) = said(capsys, "cancel", store, "--queue", "a", "--yes")
+    assert line.startswith("1 event is cancelled")
+    assert len(said(capsys, "ls", store, "--queue", "b", "--status", "pending", "--json")) == 1
+    assert said(capsys, "retry", store, "--queue", "b", "--dry-run") == [
+        "2 events would be pending again"
+    ]
+
+
+def test_a_class_may_be_named_without_its_module(store, capsys):
+    fill(store, "a")
+    for command, *words in (("ls", "--json"), ("cancel", "--dry-run"), ("retry", "--dry-run")):
+        full = said(capsys, command, store, "--kind", "cli.sample_store.Deed", *words)
+        assert said(capsys, command, store, "--kind", "Deed", *words) == full
+    assert said(capsys, "ls", store, "--kind", "no.such", "--json") == []
+    assert main(["ls", store, "--kind", "Dead"]) == 2
+    assert "has cli.sample_store.Deed" in capsys.readouterr().err
 
 
 def test_the_actions_of_events_are_exported_and_imported(store, capsys, tmp_path):

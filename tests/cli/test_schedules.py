@@ -355,3 +355,20 @@ def test_bad_schedules_are_named_and_nothing_is_made(store, tmp_path, capsys):
     assert "line 4: the record of schedule 'nightly' cannot be read" in err
     assert "line 5: queue: must be a name, not 5" in err
     assert not (tmp_path / "copy.db").exists()
+
+
+def test_the_limit_of_the_executor_of_a_target_holds(store, out, tmp_path, monkeypatch):
+    name = f"of_{tmp_path.name}.py"
+    (tmp_path / name).write_text(
+        "from cli.test_schedules import Report\n"
+        "from lionpride import Executor\n"
+        "reports = Executor.of(Report, queue='reports', max_queue_size=1)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    target = ("--target", name)
+    out(store, "run", "nightly", *target)
+    assert "max_queue_size" in out(store, "run", "nightly", *target, code=1)
+    past = ("backfill", "nightly", "--start", "2020-01-01", "--end", "2020-01-03")
+    assert "max_queue_size" in out(store, *past, *target, code=1)
+    assert "appended 2 events" in out(store, *past)
+    assert "is an option of run and backfill" in out(store, "pause", "nightly", *target, code=2)

@@ -47,6 +47,8 @@ async def test_filters_list_and_count_the_matching_events(kind: str, tmp_path: P
     executor = make_executor(kind, tmp_path)
     events = await filled(executor)
     monitor = Monitor(executor)
+    (queue,) = await monitor.queues()
+    assert await monitor.inspector(queue).kinds() == ["view.kit.Product", "view.kit.Sum"]
     kinds = (None, registry.key_of(Sum), "no.such")
     texts = ("", "odd", "100%", "_", events[7].id.hex, str(events[7].id), "01234567")
     sinces = (None, events[30].created_timestamp)

@@ -21,7 +21,7 @@ from .selection import Chosen, filter_of
 from .store.queues import StoreQueues
 from .usage import UsageError
 
-__all__ = ["Change", "Consent", "ask", "change_matching", "confirm_options", "is_chosen"]
+__all__ = ["Change", "Consent", "ask", "change_matching", "check_choice", "confirm_options"]
 
 
 class Change(NamedTuple):
@@ -60,9 +60,25 @@ def confirm_options(function: F) -> F:
     return yes(dry_run(function))
 
 
-def is_chosen(chosen: Chosen) -> bool:
-    """Return True if any filter is given."""
-    return any(value not in (None, False, "") for value in chosen.values())
+def check_choice(word: str, ids: Sequence[str], queue: str | None, chosen: Chosen) -> None:
+    """Check that either ids or a filter is given; a queue without ids is a filter.
+
+    Args:
+        word: The name of the command.
+        ids: The events that are named.
+        queue: The value of --queue.
+        chosen: The values of the other filters.
+
+    Raises:
+        UsageError: if both are given, or none.
+    """
+    is_chosen = any(value not in (None, False, "") for value in chosen.values())
+    if ids and is_chosen:
+        raise UsageError(f"{word}: give the ids of events, or a filter, but not both")
+    if not (ids or is_chosen or queue is not None):
+        raise UsageError(
+            f"{word}: give the ids of events, or a filter such as --status, --kind or --queue"
+        )
 
 
 def ask(question: str, consent: Consent) -> bool:
@@ -94,7 +110,7 @@ async def change_matching(
     Raises:
         UsageError: if no event with the given status can be changed.
     """
-    what = filter_of(chosen)
+    what = await filter_of(chosen, queues)
     able = list(dict.fromkeys(change.passes))
     if what.status not in (None, *able) or (what.blocked and EventStatus.PENDING not in able):
         given = "--blocked" if what.blocked else f"--status {what.status}"

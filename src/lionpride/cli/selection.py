@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Final, TypedDict
 
 import click
@@ -10,11 +11,13 @@ from ..core import EventStatus
 from ..drawing.text import shorten
 from ..stores.inspector import EventFilter
 from .grammar import F, option
+from .store.queues import StoreQueues
 from .usage import UsageError, count_from_zero, past_time, whole_number
 
 __all__ = ["Chosen", "filter_of", "filter_options"]
 
 STATUSES: Final = list(map(str, EventStatus))
+NAMED: Final = 20  # classes that a message names
 LONGEST: Final = 1000  # characters of a text to look for
 
 
@@ -56,7 +59,7 @@ def filter_options(function: F) -> F:
             help=f"only events with this status: {', '.join(STATUSES)}",
         ),
         option("--blocked", is_flag=True, help="only pending events that wait for their parents"),
-        option("--kind", metavar="K", help="only events of this class, as module.Class"),
+        option("--kind", metavar="K", help="only events of this class, as module.Class or Class"),
         option(
             "--since",
             metavar="T",
@@ -85,18 +88,39 @@ def filter_options(function: F) -> F:
     return function
 
 
-def filter_of(chosen: Chosen) -> EventFilter:
+async def filter_of(chosen: Chosen, queues: StoreQueues) -> EventFilter:
     """Return the filter of the options, without ``before`` and ``after``.
 
     Raises:
-        UsageError: if the events of another status are to be blocked.
+        UsageError: if the events of another status are to be blocked; or if the class is written
+            without its module, and the queues have none or several of this name.
     """
     status, blocked = chosen["status"], chosen["blocked"]
     if blocked and status not in (None, EventStatus.PENDING):
         raise UsageError(
             f"--blocked --status {status}: only pending events are blocked: leave --status out"
         )
+    kind = chosen["kind"]
+    if kind is not None and "." not in kind:
+        kind = await _full_kind(kind, queues)
     wanted = None if status is None else EventStatus(status)
-    return EventFilter(
-        wanted, chosen["kind"], chosen["since"], chosen["text"], blocked=chosen["blocked"]
+    return EventFilter(wanted, kind, chosen["since"], chosen["text"], blocked=blocked)
+
+
+async def _full_kind(kind: str, queues: StoreQueues) -> str:
+    """Return the registry key of a class from its name alone."""
+    known = {key for name in queues.names for key in await queues.of(name).inspector.kinds()}
+    if kind in known:
+        return kind
+    found = sorted(key for key in known if key.endswith(f".{kind}"))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"--kind {kind}: could be {' or '.join(found)}: write one of them")
+    close = difflib.get_close_matches(kind, [key.rpartition(".")[2] for key in known], n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    some = ", ".join(sorted(known)[:NAMED]) + (", …" if len(known) > NAMED else "")
+    raise UsageError(
+        f"--kind {shorten(kind, 40)}: no event is of this class: {hint}{queues.location.name} has "
+        f"{some or 'no events'}"
     )

@@ -137,6 +137,9 @@ class Inspector(Protocol):
     async def count_events(self, what: EventFilter) -> int:
         """Return the exact number of matching events."""
 
+    async def kinds(self) -> Sequence[str]:
+        """Return the registry keys of the classes of all events, sorted. It reads all events."""
+
     async def finished(self, since: float, limit: int = 2000) -> Sequence[FinishedEvent]:
         """Return the events that finished after a time, the latest last; it may omit old ones."""
 

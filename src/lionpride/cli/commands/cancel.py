@@ -10,7 +10,7 @@ from ...core import EventStatus
 from ...stores.continuations import cancel_continuation, cancel_known
 from ...stores.contract import Cancelled, Store
 from ...stores.record import Record
-from ..bulk import Change, Consent, change_matching, confirm_options, is_chosen
+from ..bulk import Change, Consent, change_matching, check_choice, confirm_options
 from ..caller import caller
 from ..grammar import argument, json_option, store_command
 from ..output.streams import tell
@@ -56,8 +56,7 @@ async def cancel(
     **chosen: Unpack[Chosen],
 ) -> int:
     """Cancel them; nothing is done if a name is not that of one event."""
-    if bool(ids) == is_chosen(chosen):
-        raise UsageError("cancel: give the ids of events, or a filter such as --status pending")
+    check_choice("cancel", ids, queue, chosen)
     async with StoreQueues(locate_store(store), queue) as queues:
         if not ids:
             consent = Consent(yes, dry_run)

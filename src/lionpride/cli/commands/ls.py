@@ -87,11 +87,11 @@ async def ls(
     """List them.
 
     Raises:
-        UsageError: if the events of another status are to be blocked.
+        UsageError: if the filters make no sense.
     """
-    what = filter_of(chosen)
     window = Window(chosen["before"], chosen["after"], limit)
     async with StoreQueues(locate_store(store), queue) as queues:
+        what = await filter_of(chosen, queues)
         inspectors = [queues.of(name).inspector for name in queues.names]
         found, more = await _find(inspectors, what, window)
         now = queues.of(queues.names[0]).time() if queues.names else 0.0

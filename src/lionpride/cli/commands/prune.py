@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import click
 
 from ...core import EventStatus
+from ...drawing.text import plural
 from ...model.execution import TERMINAL
-from ..bulk import Consent, ask
+from ...stores.contract import Store
+from ..bulk import Consent, ask, confirm_options
 from ..grammar import json_option, option, store_command
 from ..output.streams import tell
 from ..output.table import json_line
@@ -47,7 +50,7 @@ DEFAULT: Final = ("completed", "failed", "aborted")
     type=past_time,
     help="only events that finished before then: 12h or 7d ago, or a time as 2026-01-31T12:00",
 )
-@option("--yes", is_flag=True, help="do not ask")
+@confirm_options
 @json_option("queue")
 async def prune(
     store: str,
@@ -55,24 +58,56 @@ async def prune(
     statuses: tuple[str, ...],
     before: float | None,
     yes: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Remove them in pieces, and print how many finished events are left."""
+    """Remove them in pieces; print how many were removed, and how many finished events are left."""
     wanted = [EventStatus(each) for each in dict.fromkeys(statuses)]
     async with StoreQueues(locate_store(store), queue) as queues:
-        counts = [await queues.of(name).counts() for name in queues.names]
-        count = sum(each[status] for each in counts for status in wanted)
-        which = ", ".join(wanted)
-        older = "" if before is None else ", those that finished before the given time"
-        question = f"prune: remove events that are {which} ({count:,}){older}?"
-        if count and not ask(question, Consent(yes, dry_run=False)):
-            return 1
+        matching = {}
         for name in queues.names:
-            await queues.of(name).prune(wanted, before=before)
-            left = {s: n for s, n in (await queues.of(name).counts()).items() if s in TERMINAL}
+            one = queues.of(name)
+            await one.counts()  # opens it, so that its time is known
+            bound = one.time() if before is None else before
+            matching[name] = bound, await _matching(one, wanted, bound)
+        if dry_run:
+            for name, (_, found) in matching.items():
+                _tell_dry_run(name, found, as_json)
+            return 0
+        count = sum(sum(found.values()) for _, found in matching.values())
+        older = "" if before is None else " and finished before the given time"
+        which = " or ".join((", ".join(wanted[:-1]), wanted[-1])) if wanted[1:] else wanted[0]
+        question = f"prune: remove {plural(count, 'event')}, which are {which}{older}?"
+        if count and not ask(question, Consent(yes, dry_run)):
+            return 1
+        for name, (bound, found) in matching.items():
+            one = queues.of(name)
+            await one.prune(wanted, before=bound)
+            kept = await _matching(one, wanted, bound)
+            removed = {status: max(0, n - kept[status]) for status, n in found.items()}
+            left = {status: n for status, n in (await one.counts()).items() if status in TERMINAL}
             if as_json:
-                numbers = {status.value: n for status, n in left.items()}
-                tell(json_line({"queue": name, "left": numbers}))
+                tell(json_line({"queue": name, "removed": _plain(removed), "left": _plain(left)}))
             else:
-                tell(f"{name}: {told_counts(left) or 'no finished events'} left")
+                told = f"removed {told_counts(removed) or 'nothing'}"
+                tell(f"{name}: {told}; {told_counts(left) or 'no finished events'} left")
     return 0
+
+
+async def _matching(
+    store: Store, statuses: Sequence[EventStatus], before: float
+) -> dict[EventStatus, int]:
+    """Return the number of events of each status that finished before a Unix timestamp."""
+    found = await store.inspector.finished_counts(0.0, max(before, 1.0))
+    return {status: found.get((0, status), 0) for status in statuses}
+
+
+def _tell_dry_run(queue: str, found: Mapping[EventStatus, int], as_json: bool) -> None:
+    if as_json:
+        tell(json_line({"queue": queue, "matching": sum(found.values())} | _plain(found)))
+    else:
+        tell(f"{queue}: would remove {told_counts(found) or 'nothing'}")
+
+
+def _plain(counts: Mapping[EventStatus, int]) -> dict[str, int]:
+    return {status.value: n for status, n in counts.items()}

@@ -11,7 +11,7 @@ from ...errors import OperationError
 from ...rules.state_machine import RETRYABLE
 from ...stores.bulk import retry_known
 from ...stores.contract import Store
-from ..bulk import Change, Consent, change_matching, confirm_options, is_chosen
+from ..bulk import Change, Consent, change_matching, check_choice, confirm_options
 from ..caller import caller
 from ..grammar import argument, json_option, store_command
 from ..output.streams import tell
@@ -48,8 +48,7 @@ async def retry(
     **chosen: Unpack[Chosen],
 ) -> int:
     """Send them back: those that are named, all or none; or all that match."""
-    if bool(ids) == is_chosen(chosen):
-        raise UsageError("retry: give the ids of events, or a filter such as --status failed")
+    check_choice("retry", ids, queue, chosen)
     async with StoreQueues(locate_store(store), queue) as queues:
         if not ids:
             consent = Consent(yes, dry_run)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, TypeAlias
 
 import click
 
+from ...core import Executor
 from ...drawing.text import one_line, plural, shorten
 from ...engine.schedules import Schedules
 from ...errors import NotFoundError
 from ...model.recurrence import Cron, Rule
-from ...stores.contract import Store
 from ...view.plain_json import plain_json
 from ...view.redact import hide_secrets
 from ...view.schedules import (
@@ -26,8 +27,10 @@ from ...view.schedules import (
 from ..grammar import argument, json_option, option, store_command
 from ..output.streams import tell
 from ..output.table import json_line, show_table
-from ..store.location import locate_store
+from ..store.location import StoreLocation, locate_store
 from ..store.queues import StoreQueues
+from ..targets.executor import build
+from ..targets.target import load_targets, target_option
 from ..usage import UsageError, past_time, whole_number
 
 __all__ = ["schedules"]
@@ -45,7 +48,7 @@ that the store has are left out.
 WORDS: Final = ("list", "next", "pause", "resume", "run", "backfill", "remove")
 
 Action: TypeAlias = Callable[
-    [Store, ShownSchedule, "Period"], Awaitable[tuple[str, dict[str, Any]]]
+    [Schedules, ShownSchedule, "Period"], Awaitable[tuple[str, dict[str, Any]]]
 ]
 """Changes a schedule; returns what it has done, in words and as data."""
 
@@ -82,6 +85,9 @@ class Period:
     help="backfill: from then on: 12h or 7d ago, or a time as 2026-01-31T12:00 (UTC)",
 )
 @option("--end", metavar="T", type=past_time, help="backfill: until then; by default until now")
+@target_option(
+    "run and backfill: the target of the workers; the max_queue_size of its executor holds"
+)
 @json_option("schedule or instant")
 async def schedules(
     store: str,
@@ -91,12 +97,14 @@ async def schedules(
     count: int | None,
     start: float | None,
     end: float | None,
+    targets: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """List them, or carry out the action on each in turn, once all names are checked."""
     period = Period(count, start, end)
-    _check(action, names, period)
-    async with StoreQueues(locate_store(store), queue) as queues:
+    _check(action, names, period, targets)
+    location = locate_store(store)
+    async with StoreQueues(location, queue) as queues, _executors(location, targets) as executors:
         known = [each for name in queues.names for each in await schedules_of(queues.of(name))]
         found = _named(known, names, queues.location.name) if names else known
         if action == "list":
@@ -105,14 +113,31 @@ async def schedules(
             _next(found, count or COUNT, as_json)
         else:
             for each in found:
-                text, data = await ACTIONS[action](queues.of(each.queue), each, period)
+                executor = executors.get(each.queue)
+                own = Schedules(queues.of(each.queue)) if executor is None else executor.schedules
+                until = queues.of(each.queue).time() if end is None else end
+                text, data = await ACTIONS[action](own, each, replace(period, end=until))
                 name = each.record.name
                 head = {"queue": each.queue, "name": name}
                 tell(json_line(head | data) if as_json else f"{one_line(name)}: {text}")
     return 0
 
 
-def _check(action: str, names: Sequence[str], period: Period) -> None:
+@asynccontextmanager
+async def _executors(
+    location: StoreLocation, targets: Sequence[str]
+) -> AsyncIterator[Mapping[str, Executor]]:
+    """Make the executors of targets, by queue; close them at the end."""
+    async with AsyncExitStack() as stack:
+        found = {}
+        for target in [each for text in targets for each in load_targets(text)]:
+            executor = build(target, {}, location, None)
+            stack.push_async_callback(executor.store.close)
+            found[executor.store.queue] = executor
+        yield found
+
+
+def _check(action: str, names: Sequence[str], period: Period, targets: Sequence[str]) -> None:
     """Check that the options belong to the action.
 
     Raises:
@@ -122,6 +147,8 @@ def _check(action: str, names: Sequence[str], period: Period) -> None:
     for name, value in asdict(period).items():
         if value is not None and action != owners[name]:
             raise UsageError(f"--{name} is an option of {owners[name]}: leave it out for {action}")
+    if targets and action not in ("run", "backfill"):
+        raise UsageError(f"--target is an option of run and backfill: leave it out for {action}")
     if action in ACTIONS and not names:
         raise UsageError(f"{action}: give the name of a schedule; without ACTION they are listed")
     if action == "backfill" and period.start is None:
@@ -216,32 +243,34 @@ def _utc(at: float | None) -> str:
 # -- actions -----------------------------------------------------------------------------------
 
 
-async def _pause(store: Store, one: ShownSchedule, _: Period) -> tuple[str, dict[str, Any]]:
-    await Schedules(store).pause(one.record.name)
+async def _pause(own: Schedules, one: ShownSchedule, _: Period) -> tuple[str, dict[str, Any]]:
+    await own.pause(one.record.name)
     return "paused", {"state": "paused", "next": None}
 
 
-async def _resume(store: Store, one: ShownSchedule, _: Period) -> tuple[str, dict[str, Any]]:
-    record = await Schedules(store).resume(one.record.name)
+async def _resume(own: Schedules, one: ShownSchedule, _: Period) -> tuple[str, dict[str, Any]]:
+    record = await own.resume(one.record.name)
     state = one._replace(record=record).state
     text = f"next at {_utc(record.next)} UTC" if record.next is not None else "no instants are left"
     return text, {"state": state, "next": record.next}
 
 
-async def _run(store: Store, one: ShownSchedule, _: Period) -> tuple[str, dict[str, Any]]:
-    uid = str(await Schedules(store).run(one.record.name))
+async def _run(own: Schedules, one: ShownSchedule, _: Period) -> tuple[str, dict[str, Any]]:
+    uid = str(await own.run(one.record.name))
     return f"appended {uid}", {"ids": [uid]}
 
 
-async def _backfill(store: Store, one: ShownSchedule, period: Period) -> tuple[str, dict[str, Any]]:
-    end = store.time() if period.end is None else period.end
+async def _backfill(
+    own: Schedules, one: ShownSchedule, period: Period
+) -> tuple[str, dict[str, Any]]:
     assert period.start is not None
-    ids = await Schedules(store).backfill(one.record.name, period.start, end)
+    assert period.end is not None
+    ids = await own.backfill(one.record.name, period.start, period.end)
     return f"appended {plural(len(ids), 'event')}", {"ids": list(map(str, ids))}
 
 
-async def _remove(store: Store, one: ShownSchedule, _: Period) -> tuple[str, dict[str, Any]]:
-    await Schedules(store).remove(one.record.name)
+async def _remove(own: Schedules, one: ShownSchedule, _: Period) -> tuple[str, dict[str, Any]]:
+    await own.remove(one.record.name)
     again = "; a worker that declares it makes it again at its start" if one.is_declared else ""
     return f"removed{again}", {"state": "removed"}
 

@@ -168,6 +168,10 @@ class MemoryInspector:
         record = self.dated(Record.of(event, self._queue, status), event)
         return record if not text or _says(record, text) else None
 
+    async def kinds(self) -> Sequence[str]:
+        found = {type(event) for lane in self._states.lanes.values() for event in lane.values()}
+        return sorted(map(registry.key_of, found))
+
     async def finished(self, since: float, limit: int = 2000) -> Sequence[FinishedEvent]:
         offset, found = self._unix_offset(), list[FinishedEvent]()
         for status in TERMINAL:

@@ -39,6 +39,7 @@ SELECT f.number, e.id, e.event_type, f.status, f.finished_at,
     f.duration
 FROM ({source}) f {{join}} {{event}} e ON e.number = f.number ORDER BY f.finished_at
 """
+_KINDS: Final = "SELECT DISTINCT event_type FROM {event} WHERE queue = $1"
 _COUNTS: Final = """
 SELECT floor(finished_at / $3), status, count(*) FROM {finished} {not_indexed}
 WHERE queue = $1 AND status {in_2} AND finished_at >= $4 GROUP BY 1, 2
@@ -105,6 +106,12 @@ class SqlInspector:
                 return await count_matching(db, what)
             counts = await queries.counts(db)
             return sum(counts.values()) if what.status is None else counts[what.status]
+
+        return await self._reads.read(query)
+
+    async def kinds(self) -> Sequence[str]:
+        async def query(db: Snapshot) -> list[str]:
+            return sorted(kind for (kind,) in await db.rows(_KINDS, db.queue))
 
         return await self._reads.read(query)
 
