@@ -48,11 +48,6 @@ LEFT_OUT: Final = {
 }
 """Members without a synchronous counterpart of their own, and why."""
 
-PARAMETERS_LEFT_OUT: Final = {
-    "connection": "an asynchronous connection belongs to another event loop",
-}
-"""Parameters without a synchronous counterpart, and why."""
-
 WAITING: Final = frozenset(
     ("run", "result", "as_completed", "map", "stream", "progress", "join", "forward", "execute")
 )
@@ -62,6 +57,8 @@ READ_AT_ONCE: Final = frozenset(("event_type", "event_types", "strict_event_type
 """Properties that never change in the loop, or are one value."""
 
 ARGUMENTS: Final = {
+    ("append", "connection"): "caller.connection(connection)",
+    ("append_many", "connection"): "caller.connection(connection)",
     ("append_many", "events"): "several(events)",
     ("append_many", "priorities"): "None if priorities is None else several(priorities)",
     ("batch", "events"): "several(events)",
@@ -80,12 +77,21 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
             "There are two exceptions: a call that exceeds its timeout, or that raises a\n"
             "retryable StoreError, may have appended the event. Append it again with\n"
             "``exist_ok=True`` to be sure."
-        )
+        ),
+        "of asyncpg, ``psycopg.AsyncConnection``, or SQLAlchemy's AsyncSession or AsyncConnection. "
+        "The event is appended in the connection's transaction, and exists if that commits. The "
+        "event object itself stays detached: query the event by its id. ``max_queue_size`` is not "
+        "checked, and ``exist_ok`` is refused.": (
+            "of psycopg,\n"
+            "psycopg2, SQLAlchemy (Connection or Session over one of them) or Django. The\n"
+            "calling thread uses it; ``timeout`` does not end its statements. The event is\n"
+            "appended in the connection's transaction, and exists if that commits. A connection\n"
+            "that is not in a transaction is refused. The event object itself stays detached:\n"
+            "query the event by its id. ``max_queue_size`` is not checked, and ``exist_ok`` is\n"
+            "refused."
+        ).replace("\n", "\n        "),
     },
-    "run": {
-        "If the call is cancelled, the": "If the call is interrupted, the",
-        "Any option of ``append`` except ``connection``.": "Any option of ``append``.",
-    },
+    "run": {"If the call is cancelled, the": "If the call is interrupted, the"},
     "execute": {
         "It is ``executor.processor.execute()``. Run it in a task, or use ``async with "
         "executor:``.": (
@@ -298,7 +304,6 @@ class Generator:
         return name in LEFT_OUT[self.name] or name in ("__len__", "__repr__")
 
     def _member(self, node: Function) -> str:
-        _remove(node, PARAMETERS_LEFT_OUT)
         decorators = [ast.unparse(each) for each in node.decorator_list]
         if "overload" in decorators:
             return self._overload(node)
@@ -435,8 +440,6 @@ class Generator:
                 raise SystemExit(f"{node.name}: the docstring has no {old!r}: change TEXTS")
         for old, new in WORDS:
             text = text.replace(old, new)
-        for name in PARAMETERS_LEFT_OUT:
-            text = re.sub(rf"(?m)^    {name}: .*\n(?: {{8}}.*\n)*", "", text)
         if has_timeout:
             limit = TIMEOUT_OF_ITERATION if _is_generator(node) else TIMEOUT
             late = TOO_LATE_WAITING if node.name in WAITING else TOO_LATE
@@ -444,15 +447,6 @@ class Generator:
             text = _with_entry(text, "Raises", late, before=None, after=("Args", "Returns"))
         end = "\n" if "\n" in text else ""
         return f'"""{text}{end}"""\n'
-
-
-def _remove(node: Function, names: Iterable[str]) -> None:
-    """Remove keyword-only parameters."""
-    arguments = node.args
-    pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    kept = [pair for pair in pairs if pair[0].arg not in names]
-    arguments.kwonlyargs = [pair[0] for pair in kept]
-    arguments.kw_defaults = [pair[1] for pair in kept]
 
 
 def _with_entry(

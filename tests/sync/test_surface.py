@@ -38,9 +38,7 @@ def test_parameters_are_the_same_but_for_the_timeout(ours: Any, theirs: Any) -> 
         own = set(here.parameters) - set(there.parameters)
         assert own <= {"timeout"}, name
         assert [each for each in here.parameters if each != "timeout"] == [
-            each
-            for each in there.parameters
-            if each not in ("timeout", *generate_sync.PARAMETERS_LEFT_OUT)
+            each for each in there.parameters if each != "timeout"
         ], name
         is_async = inspect.iscoroutinefunction(getattr(ours, name))
         assert is_async <= ("timeout" in here.parameters), name

@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 from ..errors import OperationError, ValidationError
 from ..model.element import Element
 from ..model.serialization.codec import safe_repr
+from ..stores.thread_connection import ThreadConnection
 from .loop_thread import LoopThread, exiting
 
 __all__ = ("Call", "Caller", "Calls", "Deadline", "several")
@@ -128,6 +129,10 @@ class Caller:
         It is called before the next result of the loop is returned.
         """
         return None if function is None else partial(self.messages.put, function)
+
+    def connection(self, given: object) -> ThreadConnection | None:
+        """Return a connection that an append uses in the waiting thread; None if none is given."""
+        return None if given is None else ThreadConnection(given, self.run)
 
 
 def _next(iterator: Iterator[T]) -> T | object:

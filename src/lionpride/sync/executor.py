@@ -198,6 +198,7 @@ class Executor:
         *,
         exist_ok: bool = False,
         wait: bool = False,
+        connection: Any = None,
         timeout: float | None = None,
         **options: Unpack[AppendOptions],
     ) -> E:
@@ -215,6 +216,13 @@ class Executor:
             wait: True to wait for space if ``max_queue_size`` events are pending. Callers in this
                 process are served in order of arrival. If nothing runs the executor, the call does
                 not return.
+            connection: A connection to the PostgreSQL database of the store: of psycopg,
+                psycopg2, SQLAlchemy (Connection or Session over one of them) or Django. The
+                calling thread uses it; ``timeout`` does not end its statements. The event is
+                appended in the connection's transaction, and exists if that commits. A connection
+                that is not in a transaction is refused. The event object itself stays detached:
+                query the event by its id. ``max_queue_size`` is not checked, and ``exist_ok`` is
+                refused.
             timeout: Seconds to wait; None for no limit.
             **options: ``delay`` or ``at`` (earliest start), ``ttl`` (latest start), ``retry``
                 (policy), ``unique`` and ``unique_for`` (deduplication), ``after`` and ``when``
@@ -235,8 +243,13 @@ class Executor:
         """
         return self._bridge.call(
             "append",
-            lambda executor, _: executor.append(
-                event, priority, exist_ok=exist_ok, wait=wait, **options
+            lambda executor, caller: executor.append(
+                event,
+                priority,
+                exist_ok=exist_ok,
+                wait=wait,
+                connection=caller.connection(connection),
+                **options,
             ),
             timeout,
         )
@@ -254,6 +267,7 @@ class Executor:
         retry: Retry | None = None,
         after: Mapping[Any, Parents] | None = None,
         when: When | None = None,
+        connection: Any = None,
         timeout: float | None = None,
     ) -> list[E]:
         """Append events as one batch: all of them or none, in this order of arrival.
@@ -272,6 +286,7 @@ class Executor:
             after: The parents of events of this batch, by the child (the event or its id); see
                 ``append``. Parents may be in this batch or in the store.
             when: See ``append``. It applies to all of ``after``.
+            connection: See ``append``. All events are appended in the connection's transaction.
             timeout: Seconds to wait; None for no limit.
 
         Returns:
@@ -285,7 +300,7 @@ class Executor:
         """
         return self._bridge.call(
             "append_many",
-            lambda executor, _: executor.append_many(
+            lambda executor, caller: executor.append_many(
                 several(events),
                 None if priorities is None else several(priorities),
                 exist_ok=exist_ok,
@@ -296,6 +311,7 @@ class Executor:
                 retry=retry,
                 after=after,
                 when=when,
+                connection=caller.connection(connection),
             ),
             timeout,
         )
@@ -453,7 +469,7 @@ class Executor:
             event: See ``append``.
             priority: See ``append``.
             timeout: Seconds to wait; None for no limit.
-            **options: Any option of ``append``. With ``exist_ok`` or
+            **options: Any option of ``append`` except ``connection``. With ``exist_ok`` or
                 ``unique``, the result can be that of an event that was already there.
 
         Raises:

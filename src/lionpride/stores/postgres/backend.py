@@ -16,7 +16,7 @@ from ..contract import Entry
 from ..maintenance import Finding, SchemaVersion
 from ..sql import operations
 from ..sql.appending import Appended, AppendRequest, NotHeld, append
-from ..sql.backend import ENDED, EXPIRES, READY, BoundOperation, Then
+from ..sql.backend import ENDED, EXPIRES, READY, BoundOperation, Then, run
 from ..sql.claiming import ClaimRequest
 from ..sql.codec import PLAIN_COLUMNS, exceeds_statement
 from ..sql.heartbeat import Heartbeat
@@ -36,8 +36,10 @@ from ..sql.rows import (
     SettlementRow,
     StoredEvent,
 )
+from ..thread_connection import ThreadConnection
 from ..url import redact
 from . import queries
+from .callers_connection import asynchronous, synchronous
 from .clock import ServerClock
 from .connection_pool import Connector
 from .connections import Batches, Connections
@@ -413,7 +415,13 @@ class PostgresBackend:
                 "unique= cannot be decided in another's transaction: leave connection= out"
             )
         queue = await self._read(lambda db: db.make_queue())
-        await insert_within(connection, self.names, queue, request)
+        if isinstance(connection, ThreadConnection):
+            own = connection.connection
+            await connection.run(
+                lambda: run(insert_within(synchronous(own), self.names, queue, request))
+            )
+        else:
+            await insert_within(await asynchronous(connection), self.names, queue, request)
         for seconds in HINTS:  # the commit is not known
             self.opened.loop.call_later(seconds, self._hint_ready)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from inspect import iscoroutinefunction
 from random import randrange
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final
 from uuid import UUID
 
-from ...errors import ConfigurationError, ExistsError
+from ...errors import ExistsError
 from ..sql.appending import AppendRequest
 from ..sql.dependencies import blocked, unknown_parent
 from ..sql.rows import EventRow
+from .callers_connection import CallersConnection
 from .hot_append import CONTAINER
 from .tables import TableNames
 
@@ -74,33 +74,17 @@ INSERT INTO {parent_change} (parent, queue) SELECT DISTINCT parent, $1::int FROM
 """Locks no parent. One that finishes, or is removed, before the commit is resolved after it."""
 
 
-@runtime_checkable
-class _Wrapped(Protocol):
-    """The methods of SQLAlchemy's ``AsyncConnection`` that are used here."""
-
-    async def exec_driver_sql(self, statement: str) -> Any: ...
-    async def get_raw_connection(self) -> Any: ...
-
-
 async def insert_within(
-    connection: Any, names: TableNames, queue: int, request: AppendRequest
+    connection: CallersConnection, names: TableNames, queue: int, request: AppendRequest
 ) -> None:
     """Insert events over a connection of the caller, in its current transaction.
 
     All are inserted or none. If they are refused, the transaction of the caller stays usable.
 
     Raises:
-        ConfigurationError: if the connection is of an unknown kind, or synchronous.
         ExistsError: if an id is known, or occurs twice.
         NotFoundError: if a parent is unknown to the transaction.
     """
-    kind = type(connection)  # a property of an AsyncConnection named `connection` raises
-    if iscoroutinefunction(getattr(kind, "connection", None)) and hasattr(kind, "run_sync"):
-        connection = await connection.connection()  # of an AsyncSession
-    if isinstance(connection, _Wrapped):
-        await connection.exec_driver_sql("SELECT 1")  # it begins a transaction only when it must
-        connection = (await connection.get_raw_connection()).driver_connection
-    _check_async(connection)
     after = request.after
     rows: list[EventRow] = [
         blocked(row) if row[0] in after else row  # type: ignore[misc]
@@ -112,7 +96,7 @@ async def insert_within(
     columns = ([*row[1:7], row.payload, row.due, row.state[-1]] for row in rows)
     bound = [list(column) for column in zip(*columns, strict=True)]
     async with _all_or_nothing(connection):
-        row = await _fetch(connection, names.fill(_INSERT), (queue, _shard(), ids, *bound))
+        row = await connection.fetch_row(names.fill(_INSERT), queue, _shard(), ids, *bound)
         if row[0] is not None:
             raise _exists(row[0])
         if after:
@@ -120,7 +104,7 @@ async def insert_within(
 
 
 async def _insert_edges(
-    connection: Any, names: TableNames, queue: int, request: AppendRequest
+    connection: CallersConnection, names: TableNames, queue: int, request: AppendRequest
 ) -> None:
     """Insert the dependencies of events that were inserted.
 
@@ -128,7 +112,7 @@ async def _insert_edges(
         NotFoundError: if a parent is unknown to the transaction.
     """
     parents = list({uid: None for one in request.after.values() for uid in one.parents})
-    found = await _fetch(connection, names.fill(_PARENTS), ([str(uid) for uid in parents],))
+    found = await connection.fetch_row(names.fill(_PARENTS), [str(uid) for uid in parents])
     numbers = dict(zip(parents, found[0], strict=True))
     for uid, number in numbers.items():
         if number is None:
@@ -141,7 +125,7 @@ async def _insert_edges(
             edges += [(child, numbers[parent], place, one.when) for place, parent in places]
             children.append((child, row.due, len(one.parents)))  # type: ignore[union-attr]
     columns = [list(each) for each in (*zip(*edges, strict=True), *zip(*children, strict=True))]
-    await _ask(connection, names.fill(_INSERT_EDGES), (queue, *columns))
+    await connection.execute(names.fill(_INSERT_EDGES), queue, *columns)
 
 
 _SAVEPOINT: Final = (
@@ -153,16 +137,16 @@ _TRANSACTION: Final = ("BEGIN",), ("COMMIT",), ("ROLLBACK",)
 
 
 @asynccontextmanager
-async def _all_or_nothing(connection: Any) -> AsyncIterator[None]:
+async def _all_or_nothing(connection: CallersConnection) -> AsyncIterator[None]:
     """Run a block in a savepoint, so that an error leaves the transaction of the caller usable.
 
     Without a transaction of the caller it is a transaction of its own.
     """
-    begin, commit, roll_back = _SAVEPOINT if _is_in_transaction(connection) else _TRANSACTION
+    begin, commit, roll_back = _SAVEPOINT if connection.is_in_transaction else _TRANSACTION
 
     async def run(statements: Sequence[str]) -> None:
         for statement in statements:
-            await _ask(connection, statement)
+            await connection.execute(statement)
 
     await run(begin)
     try:
@@ -183,63 +167,3 @@ def _exists(uid: str) -> ExistsError:
         f"an event of id {uid} is known here already: nothing was appended; append "
         "event.as_fresh_event()"
     )
-
-
-def _is_asyncpg(connection: Any) -> bool:
-    """Return True for a connection of asyncpg, also if it is from a pool.
-
-    Otherwise it is one of psycopg: ``_check_async`` has refused all others.
-    """
-    return hasattr(connection, "fetchrow")
-
-
-def _check_async(connection: Any) -> None:
-    """Raise an error unless this is an asynchronous connection of a supported driver.
-
-    Raises:
-        ConfigurationError: if it is not.
-    """
-    if _is_asyncpg(connection):
-        return
-    kind = type(connection)
-    library = kind.__module__.partition(".")[0]
-    if library == "psycopg" and iscoroutinefunction(connection.execute):
-        return
-    problem = "is no connection that is known here"
-    if library in _SYNCHRONOUS:
-        problem = "is synchronous: it would block the event loop until the server answers"
-    raise ConfigurationError(
-        f"connection={kind.__module__}.{kind.__qualname__} {problem}. Give an asynchronous one: a "
-        "connection of asyncpg, psycopg.AsyncConnection, or AsyncSession or AsyncConnection of "
-        "SQLAlchemy over one of them"
-    )
-
-
-_SYNCHRONOUS: Final = ("django", "pg8000", "psycopg", "psycopg2", "sqlalchemy", "sqlite3")
-"""Libraries with synchronous connections, which are refused."""
-
-
-def _is_in_transaction(connection: Any) -> bool:
-    """Return True if a statement on this connection is not committed by itself."""
-    if _is_asyncpg(connection):
-        return bool(connection.is_in_transaction())
-    return not connection.autocommit or connection.info.transaction_status.name != "IDLE"
-
-
-async def _ask(connection: Any, text: str, bound: tuple[Any, ...] | None = None) -> Any:
-    """Run a statement with either driver; return the cursor of psycopg."""
-    if _is_asyncpg(connection):
-        return await connection.execute(text, *bound or ())
-    import psycopg  # late: a caller with such a connection has it installed
-
-    # The row factory of the connection may return other rows, or fail for this statement.
-    cursor = psycopg.AsyncRawCursor(connection, row_factory=psycopg.rows.tuple_row)
-    await cursor.execute(text, bound)
-    return cursor
-
-
-async def _fetch(connection: Any, text: str, bound: tuple[Any, ...]) -> Any:
-    """Return the first row of a statement with either driver; None if there is none."""
-    if _is_asyncpg(connection):
-        return await connection.fetchrow(text, *bound)
-    return await (await _ask(connection, text, bound)).fetchone()

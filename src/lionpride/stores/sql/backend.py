@@ -304,7 +304,7 @@ def run(operation: Coroutine[Any, Any, T]) -> T:
         result: T = end.value
         return result
     operation.close()
-    raise RuntimeError("an operation on SQLite must not suspend; one of its primitives has awaited")
+    raise RuntimeError("an operation here must not suspend; one of its primitives has awaited")
 
 
 MOST: Final = 9
