@@ -1,6 +1,7 @@
 """News between processes: told together, and heard again when the listener was cut off."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
@@ -411,3 +412,25 @@ async def test_only_an_append_with_a_latest_start_makes_others_read_the_next_exp
             worker.unregister_worker("worker")
             await producer.close()
             await worker.close()
+
+
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_a_store_listens_again_in_another_event_loop() -> None:
+    """The connections of the loops that have ended can only be dropped."""
+    home = Home()
+    store = PostgresStore(home.url, QUEUE, schema=home.schema, poll=60.0)
+
+    async def listen() -> None:
+        ready = asyncio.Event()
+        await store.counts()
+        store.subscribe(Signal.READY, ready.set, once=True)
+        await asyncio.wait_for(ready.wait(), 30)  # called when it listens
+
+    async def close() -> None:
+        await store.close()
+
+    for each in (listen, listen, close):
+        asyncio.run(each())
+    gc.collect()

@@ -11,6 +11,7 @@ from random import random
 from typing import Any, Final
 
 from ..sql.backend import ALL, ENDED, READY
+from ..sql.requests import cancel_task, is_running
 from .connection_pool import Connector
 from .errors import is_connection_lost
 from .session import TableConnection
@@ -83,7 +84,7 @@ class Notifier:
             changes: The kinds of changes; see ``READY`` in ``sql/backend.py``.
         """
         self._changes.update(changes)
-        if self._task is None:
+        if not is_running(self._task):
             self._begin()
         if changes != ENDED:
             self._hurry.set()
@@ -155,9 +156,7 @@ class Notifier:
     async def stop(self) -> None:
         """Send nothing more."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await cancel_task(task)
 
 
 class NotificationListener:
@@ -183,7 +182,7 @@ class NotificationListener:
 
     def open(self) -> None:
         """Listen from now on."""
-        if self._task is None:
+        if not is_running(self._task):
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
@@ -222,6 +221,4 @@ class NotificationListener:
     async def stop(self) -> None:
         """Stop listening."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await cancel_task(task)

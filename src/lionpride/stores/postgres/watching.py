@@ -11,6 +11,7 @@ from uuid import uuid4
 from ...errors import LionprideError
 from ..clock import boot_time
 from ..sql.backend import ALL, ENDED, PUBLISHED, READY
+from ..sql.requests import cancel_task
 from .clock import ServerClock
 from .connection_pool import Connector
 from .notify import NotificationListener, Notifier
@@ -195,9 +196,7 @@ class ChangeWatch:
             self._timer.cancel()
             self._timer = None
         task, self._looking = self._looking, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await cancel_task(task)
 
     def has_closed(self) -> None:
         """Allow to look again after the connections were closed."""

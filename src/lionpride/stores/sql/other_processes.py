@@ -14,6 +14,7 @@ from . import queries
 from .backend import CANCEL, ENDED, EXPIRES, PUBLISHED, READY, SCHEDULES, Backend
 from .claiming import BlockedClaims
 from .local_events import LocalEvents
+from .requests import cancel_task, is_running
 from .rows import PENDING, PROCESSING
 from .workers import LocalWorkers
 
@@ -115,9 +116,8 @@ class OtherProcesses:
         """Check soon whether an event has finished before a listener waited for it."""
         if (self.are_known or not self._workers) and number not in self._events.claims:
             self._unchecked.add(number)
-            loop = asyncio.get_running_loop()
-            if self._checking is None or self._checking.get_loop() is not loop:
-                self._checking = loop.create_task(self._check())
+            if not is_running(self._checking):
+                self._checking = asyncio.get_running_loop().create_task(self._check())
 
     async def _check(self) -> None:
         try:
@@ -134,6 +134,4 @@ class OtherProcesses:
     async def stop(self) -> None:
         """Cancel a running check."""
         task, self._checking = self._checking, None
-        if task is not None and task.get_loop() is asyncio.get_running_loop():
-            task.cancel()
-            await asyncio.wait([task])
+        await cancel_task(task)

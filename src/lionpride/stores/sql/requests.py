@@ -1,4 +1,4 @@
-"""Requests to a database that have no caller, and work in pieces."""
+"""Requests to a database that have no caller, background tasks, and work in pieces."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-__all__ = ("CHUNK", "ignore_error", "map_in_pieces", "repeat_until_done")
+__all__ = (
+    "CHUNK",
+    "cancel_task",
+    "ignore_error",
+    "is_running",
+    "map_in_pieces",
+    "repeat_until_done",
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -41,6 +48,18 @@ def repeat_until_done(ask: Callable[[], asyncio.Future[Any] | None]) -> None:
     asked = ask()
     if asked is not None:
         asked.add_done_callback(answered)
+
+
+def is_running(task: asyncio.Task[Any] | None) -> bool:
+    """Return True if a task runs in this event loop; one of an earlier loop never continues."""
+    return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
+
+
+async def cancel_task(task: asyncio.Task[Any] | None) -> None:
+    """Cancel a task of this event loop, and wait until it has ended."""
+    if task is not None and is_running(task):
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def map_in_pieces(items: Sequence[T], make: Callable[[T], R]) -> list[R]:
