@@ -390,6 +390,17 @@ async def test_recycling_by_memory(shop: Place) -> None:
     assert "more than 150 MiB (--max-memory): no more are started" in str(worker.log)
 
 
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["alone", "processes"])
+async def test_a_limit_of_memory_below_that_of_the_code_is_refused(
+    shop: Place, processes: tuple[str, ...]
+) -> None:
+    append(shop, "note", "jobs.note(1)")
+    async with working(shop, "--max-memory", "10", *processes) as worker:
+        assert await worker.ended() == 2
+    assert "--max-memory 10 is less than the " in str(worker.log)
+    assert counts(shop, "note")["pending"] == 1
+
+
 async def test_a_target_that_cannot_be_imported_ends_the_supervisor(shop: Place) -> None:
     (shop.path / "jobs.py").write_text("import nothing_of_this_name")
     async with working(shop, "--processes", "2") as worker:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter
 
-from lionpride.worker.families import to_json
-from lionpride.worker.supervised import SupervisorLink
+from lionpride.worker.supervisor_link import SupervisorLink
+from lionpride.worker.supervisor_metrics import to_json
 
 
 async def main(what: str) -> int:

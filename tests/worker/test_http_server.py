@@ -45,7 +45,8 @@ async def test_other_requests_are_refused(caplog: pytest.LogCaptureFixture) -> N
     async with serve([(sock, ROUTES)]):
         missing = await get(port, "/")
         assert (missing.status, missing.text) == (404, "not found; there are /hello, /broken\n")
-        assert (await get(port, "/hello", method="POST")).status == 405
+        posted = await get(port, "/hello", method="POST")
+        assert (posted.status, posted.headers["allow"]) == (405, "get, head")
         assert parsed(await ask(port, "nonsense\r\n\r\n")).status == 400
         assert await ask(port, "x" * 100_000) == b""
         with caplog.at_level(logging.ERROR, "lionpride.worker"):
@@ -70,17 +71,44 @@ async def refused(port: int) -> bytes:
         return b""
 
 
-async def test_too_many_connections_are_refused_and_the_end_closes_all() -> None:
+async def test_connections_without_a_request_do_not_keep_a_probe_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_server, "MAX_CONNECTIONS", 4)
     sock = listen(0)
     port = port_of(sock)
     async with serve([(sock, ROUTES)]):
-        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(64)]
-        assert await refused(port) == b""
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+        assert (await get(port, "/hello")).status == 200
+        assert await idle[0][0].read() == b"", "the oldest was ended"
+        assert (await get(port, "/hello")).status == 200
     for reader, writer in idle:
-        assert await reader.read() == b""
+        assert await reader.read() == b"", "the end closes the others"
         writer.close()
     with pytest.raises(OSError):
         await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_while_too_many_requests_are_being_answered_others_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_server, "MAX_CONNECTIONS", 3)
+    started, release = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow(_: str) -> Answer:
+        started.release()
+        await release.wait()
+        return Answer.of(200, "done")
+
+    sock = listen(0)
+    port = port_of(sock)
+    async with serve([(sock, {**ROUTES, "/slow": slow})]):
+        answers = [asyncio.create_task(get(port, "/slow")) for _ in range(3)]
+        for _ in answers:
+            await started.acquire()
+        assert await refused(port) == b""
+        release.set()
+        assert [each.text for each in await asyncio.gather(*answers)] == ["done\n"] * 3
 
 
 async def test_a_port_that_is_taken_is_named() -> None:

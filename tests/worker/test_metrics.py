@@ -1,12 +1,13 @@
 """Metrics of one process, scraped over a real socket."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from worker.client import get
 
@@ -100,3 +101,36 @@ async def test_without_the_store_the_counters_are_still_there(tmp_path: Path) ->
     assert "lionpride_events" not in found
     own.close()
     await broken.close()
+
+
+class BrokenCollector:
+    """A collector of an application that raises, until it is mended."""
+
+    def __init__(self) -> None:
+        self.is_broken = True
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("shelves", "Shelves.", 7)
+        if self.is_broken:
+            raise RuntimeError("out of order")
+
+
+async def test_a_collector_that_raises_hides_no_other_metric(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broken, whole = CollectorRegistry(), CollectorRegistry()
+    collector = BrokenCollector()
+    broken.register(collector)
+    Counter("orders", "Orders.", registry=whole).inc()
+    executor = Executor.of(double)
+    own = ProcessMetrics([executor], [broken, whole])
+    for is_broken in (True, True, False, True):
+        collector.is_broken = is_broken
+        found = {each.name for each in own.families()}
+        assert {"lionpride_settled", "shelves", "orders"} <= found
+    failures = [each for each in caplog.records if "a collector failed" in each.message]
+    assert len(failures) == 2, "once for each time that it began to fail"
+    own.close()

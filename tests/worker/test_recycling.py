@@ -2,7 +2,10 @@
 
 import asyncio
 
+import pytest
+
 from lionpride import Executor, Retry, job
+from lionpride.worker import recycling as module
 from lionpride.worker.recycling import Recycling, resident_bytes
 
 
@@ -25,7 +28,10 @@ async def test_it_is_due_when_so_many_events_have_finished() -> None:
     assert not executor.observers.level
 
 
-async def test_it_is_due_when_the_memory_is_above_the_limit() -> None:
+async def test_it_is_due_when_the_memory_is_above_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CHECK_SECONDS", 0.001)
     recycling = Recycling(max_memory=100 * 2**20, memory=lambda: 150 * 2**20)
     async with recycling.watch([]):
         await recycling.due.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
+import math
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -18,8 +19,8 @@ from ..errors import ConfigurationError
 from ..worker.health import StoreCheck, health_routes
 from ..worker.http_server import Handler, listen, serve
 from ..worker.logs import FORMATS, LEVELS, LogFormat, configure
-from ..worker.recycling import Recycling
-from ..worker.supervised import SupervisorLink
+from ..worker.recycling import Recycling, resident_bytes
+from ..worker.supervisor_link import SupervisorLink
 from .grammar import F, setting
 from .output.streams import warn_by
 from .usage import UsageError, port_number, whole_number
@@ -142,9 +143,20 @@ class Production:
         return log_format
 
     def recycling(self) -> Recycling:
-        """Return the limits after which this process ends."""
-        memory = None if self.max_memory is None else self.max_memory * MIB
-        return Recycling(self.max_events, memory)
+        """Return the limits after which this process ends; called when its code is imported.
+
+        Raises:
+            UsageError: if it uses more memory already, so that it would never run an event.
+        """
+        if self.max_memory is None:
+            return Recycling(self.max_events)
+        used = math.ceil(resident_bytes() / MIB)
+        if used > self.max_memory:
+            raise UsageError(
+                f"--max-memory {self.max_memory} is less than the {used} MiB that this process "
+                "uses before its first event: give more"
+            )
+        return Recycling(self.max_events, self.max_memory * MIB)
 
     # -- one process -------------------------------------------------------------------------
 

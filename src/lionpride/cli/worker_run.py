@@ -15,7 +15,7 @@ from ..model.event_data import EventData
 from ..model.registry import key_of
 from ..stores.contract import is_paused
 from ..worker.recycling import RECYCLED, Recycling
-from ..worker.supervised import State
+from ..worker.supervisor_link import State
 from .interrupts import Interrupts
 from .output.screen import LogScreen, PlainScreen, Screen
 from .output.statistics import Statistics, error_text

@@ -22,7 +22,9 @@ REQUEST_TIMEOUT: Final = 10.0
 """Seconds that a request may take to arrive, and an answer to be sent."""
 
 _MAX_REQUEST: Final = 16_384
-_MAX_CONNECTIONS: Final = 64
+
+MAX_CONNECTIONS: Final = 256
+"""Open connections; each takes at most 32 KiB for its request."""
 
 logger = logging.getLogger("lionpride.worker")
 
@@ -80,54 +82,86 @@ async def serve(listening: Sequence[tuple[socket.socket, Routes]]) -> AsyncItera
     Args:
         listening: Sockets, each with its routes; they are closed at the end.
     """
-    connections = set[asyncio.Task[None]]()
+    connections = _Connections()
     servers = list[asyncio.Server]()
     try:
         for sock, routes in listening:
-            connected = _connected(routes, connections)
             servers.append(
-                await asyncio.start_server(connected, sock=sock, limit=_MAX_REQUEST, backlog=128)
+                await asyncio.start_server(
+                    connections.accept(routes), sock=sock, limit=_MAX_REQUEST, backlog=128
+                )
             )
         yield
     finally:
         for server in servers:
             server.close()
-        for task in tuple(connections):
+        await connections.close()
+
+
+class _Connections:
+    """The open connections; each has a task.
+
+    If there are too many, a new connection ends the oldest one whose request has not arrived. So
+    clients that send nothing do not keep a probe out.
+    """
+
+    def __init__(self) -> None:
+        self._tasks = set[asyncio.Task[None]]()
+        self._waiting = dict[asyncio.Task[None], None]()  # for a request, the oldest first
+
+    def accept(
+        self, routes: Routes
+    ) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
+        """Return the callback for a new connection."""
+
+        def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if len(self._tasks) >= MAX_CONNECTIONS and not self._end_oldest():
+                writer.transport.abort()
+                return
+            task = asyncio.create_task(self._converse(reader, writer, routes))
+            self._tasks.add(task)
+            self._waiting[task] = None
+            task.add_done_callback(self._forget)
+
+        return accepted
+
+    async def close(self) -> None:
+        """End all connections."""
+        for task in tuple(self._tasks):
             task.cancel()
-        if connections:
-            await asyncio.wait(connections)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
+    def _end_oldest(self) -> bool:
+        """End the oldest connection without a request; return False if there is none."""
+        oldest = next(iter(self._waiting), None)
+        if oldest is None:
+            return False
+        del self._waiting[oldest]
+        oldest.cancel()
+        return True
 
-def _connected(
-    routes: Routes, connections: set[asyncio.Task[None]]
-) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
-    """Return the callback for a new connection."""
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._waiting.pop(task, None)
 
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(connections) >= _MAX_CONNECTIONS:
-            writer.transport.abort()
-            return
-        task = asyncio.create_task(_converse(reader, writer, routes), name="lionpride-http")
-        connections.add(task)
-        task.add_done_callback(connections.discard)
-
-    return connected
-
-
-async def _converse(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, routes: Routes
-) -> None:
-    """Read one request and answer it."""
-    try:
-        with suppress(OSError, TimeoutError, EOFError, asyncio.LimitOverrunError):
-            async with asyncio.timeout(REQUEST_TIMEOUT):
-                head = await reader.readuntil(b"\r\n\r\n")
-            method, answer = await _answer(head, routes)
-            writer.write(_bytes_of(answer, with_body=method != "HEAD"))
-            async with asyncio.timeout(REQUEST_TIMEOUT):
-                await writer.drain()
-    finally:
-        writer.close()
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, routes: Routes
+    ) -> None:
+        """Read one request and answer it."""
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            with suppress(OSError, TimeoutError, EOFError, asyncio.LimitOverrunError):
+                async with asyncio.timeout(REQUEST_TIMEOUT):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                self._waiting.pop(task, None)
+                method, answer = await _answer(head, routes)
+                writer.write(_bytes_of(answer, with_body=method != "HEAD"))
+                async with asyncio.timeout(REQUEST_TIMEOUT):
+                    await writer.drain()
+        finally:
+            writer.close()
 
 
 async def _answer(head: bytes, routes: Routes) -> tuple[str, Answer]:
@@ -152,10 +186,12 @@ async def _answer(head: bytes, routes: Routes) -> tuple[str, Answer]:
 
 
 def _bytes_of(answer: Answer, *, with_body: bool) -> bytes:
+    allow = "Allow: GET, HEAD\r\n" if answer.status == 405 else ""
     head = (
         f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}\r\n"
         f"Content-Type: {answer.content_type}\r\n"
         f"Content-Length: {len(answer.body)}\r\n"
+        f"{allow}"
         "Cache-Control: no-store\r\n"
         "Connection: close\r\n\r\n"
     )

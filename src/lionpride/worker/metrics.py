@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
@@ -26,6 +27,8 @@ METRICS: Final = "/metrics"
 
 _CACHE_SECONDS: Final = 1.0
 
+logger = logging.getLogger("lionpride.worker")
+
 
 class ProcessMetrics:
     """Counters and histograms of the executors of this process, and metrics of the application.
@@ -40,14 +43,34 @@ class ProcessMetrics:
     ) -> None:
         self._executors = {each.store.queue: ExecutorMetrics(each) for each in executors}
         self._registries = registries
+        self._failing = set[CollectorRegistry]()
 
     def families(self) -> list[Metric]:
-        """Return the present state of all families that this process counts itself."""
+        """Return the present state of all families that this process counts itself.
+
+        If a collector of the application raises, the families of its registry that come after it
+        are missing. The first failure is logged.
+        """
         found = {each.name: each for each in families_of_executors(self._executors)}
         for registry in self._registries:
-            for each in registry.collect():  # a metric may be in several registries
+            for each in self._collect(registry):  # a metric may be in several registries
                 found.setdefault(each.name, each)
         return list(found.values())
+
+    def _collect(self, registry: CollectorRegistry) -> list[Metric]:
+        found = []
+        try:
+            for each in registry.collect():
+                for sample in each.samples:
+                    float(sample.value)  # a collector may yield anything
+                found.append(each)
+        except Exception:
+            if registry not in self._failing:
+                logger.exception("a collector failed; metrics of the application are missing")
+            self._failing.add(registry)
+        else:
+            self._failing.discard(registry)
+        return found
 
     def close(self) -> None:
         """End the counting."""

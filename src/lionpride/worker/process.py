@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..core import Executor
 from .health import StoreCheck, health_routes, silent_heartbeat
 from .http_server import Handler
-from .supervised import Report, State
+from .supervisor_link import Report, State
 
 if TYPE_CHECKING:
     from .metrics import ProcessMetrics
@@ -80,7 +80,7 @@ class WorkerProcess:
             "queues": [each.queue for each in self._stores],
         }
         if self._metrics is not None:
-            from .families import to_json  # late: an extra
+            from .supervisor_metrics import to_json  # late: an extra
 
             report["metrics"] = to_json(self._metrics.families())
         return report

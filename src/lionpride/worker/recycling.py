@@ -74,8 +74,12 @@ class Recycling:
 
     async def _look(self) -> None:
         assert self._max_memory is not None
-        while (used := self._memory()) <= self._max_memory:  # noqa: ASYNC110  # nothing signals it
+        used = 0
+        while (
+            used <= self._max_memory
+        ):  # first the process works: its successor has this memory too
             await asyncio.sleep(CHECK_SECONDS)
+            used = self._memory()
         limit = f"{self._max_memory / 2**20:,.0f} MiB (--max-memory)"
         self._end(f"the process uses {used / 2**20:,.0f} MiB, more than {limit}")
 

@@ -18,7 +18,7 @@ from ..errors import LionprideError
 from ..stores.contract import Store
 from ..stores.open import open_store
 from .recycling import RECYCLED
-from .supervised import VARIABLE
+from .supervisor_link import VARIABLE
 
 __all__ = ["LOOP_LIMIT", "Child", "Supervisor"]
 

@@ -14,7 +14,7 @@ from ...drawing.text import one_line
 from ...errors import LionprideError, StoreError
 from ...worker.logs import LogFormat
 from ...worker.process import WorkerProcess
-from ...worker.supervised import SupervisorLink
+from ...worker.supervisor_link import SupervisorLink
 from ..grammar import STORE, argument, command, flag_setting, setting
 from ..interrupts import Interrupts
 from ..output.streams import tell, warn
