@@ -1,14 +1,12 @@
 """A server that is asked to stop while streams are open: it ends, and its events are kept."""
 
-import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
 
 import httpx
 import pytest
+from held import held_events
 from web.processes import server
 
 from lionpride.stores.open import open_store
@@ -25,23 +23,6 @@ SERVERS = {
 STATUSES = {"uvicorn": -signal.SIGTERM, "workers": 0, "gunicorn": 0}
 
 
-@asynccontextmanager
-async def held_events() -> AsyncIterator[tuple[int, asyncio.Queue[asyncio.StreamWriter]]]:
-    """Yield a port, and the connections of the events that run; each runs until it is closed."""
-    connections: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.put_nowait(writer)
-        await reader.read()
-        writer.close()
-
-    listening = await asyncio.start_server(connected, "127.0.0.1", 0)
-    try:
-        yield listening.sockets[0].getsockname()[1], connections
-    finally:
-        listening.close()
-
-
 @pytest.mark.guard(90)
 @pytest.mark.parametrize("name", SERVERS)
 @pytest.mark.parametrize(("grace", "status"), [("60", "completed"), ("0", "pending")])
@@ -52,7 +33,7 @@ async def test_a_server_ends_while_streams_are_open(
     command = ("-W", "ignore::DeprecationWarning", "-m", *SERVERS[name], "stopping_app:app")
     async with (
         held_events() as (port, connections),
-        server(*command, STORE=store, GRACE=grace) as (process, url),
+        server(*command, PYTHONPATH=str(HERE.parent), STORE=store, GRACE=grace) as (process, url),
         httpx.AsyncClient(base_url=url, timeout=60) as client,
     ):
         path = (await client.post("/jobs/held", json={"port": port})).headers["location"]
