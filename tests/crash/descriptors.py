@@ -8,10 +8,17 @@ SECONDS = 0.5
 """How long a worker gets no file descriptor."""
 
 
-def exhaust() -> Callable[[], None]:
-    """Let the kernel refuse every new file descriptor; return the function that ends this."""
+def exhaust(besides: int = 0) -> Callable[[], None]:
+    """Let the kernel refuse new file descriptors, but for the next ones if their numbers are free.
+
+    Args:
+        besides: How many numbers, from the lowest free one on, can still be given.
+
+    Returns:
+        The function that ends this.
+    """
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     free = os.dup(0)  # the lowest free number: every new one is this or a higher one
     os.close(free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + besides, before[1]))
     return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, before)

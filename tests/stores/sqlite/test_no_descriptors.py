@@ -5,7 +5,7 @@ from pathlib import Path
 
 from crash.descriptors import exhaust
 
-from lionpride import Event, EventStatus, Executor, ExistsError
+from lionpride import Event, EventStatus, Executor, ExistsError, StoreError
 
 
 class Page(Event):
@@ -31,3 +31,27 @@ async def test_large_steps_need_no_temporary_file(tmp_path: Path) -> None:
     counts = await executor.store.counts()
     assert counts[EventStatus.PENDING] == 3301
     await executor.store.close()
+
+
+async def test_a_store_that_could_not_be_opened_keeps_no_file_open(tmp_path: Path) -> None:
+    """Whichever of its files is the first that cannot be opened."""
+    url = f"sqlite:///{tmp_path / 'run.db'}"
+    first = Executor.of(Page, store=url)
+    await first.counts()
+    await first.store.close()
+    refused = 0
+    while True:
+        executor = Executor.of(Page, store=url)
+        before = sorted(Path("/proc/self/fd").iterdir())
+        release = exhaust(besides=refused)
+        try:
+            await executor.counts()
+        except StoreError:
+            refused += 1
+        else:
+            break
+        finally:
+            release()
+        assert sorted(Path("/proc/self/fd").iterdir()) == before
+    await executor.store.close()
+    assert refused > 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import apsw
@@ -50,28 +51,27 @@ class OpenFile:
         committed: Callable[[bool, bool], None],
     ) -> None:
         self._path = path
-        self._connection = open_file(path, synchronous=synchronous, patience=patience)
-        try:
+        with ExitStack() as on_error:
+            self._connection = open_file(path, synchronous=synchronous, patience=patience)
+            on_error.callback(self._connection.close)
             with speaking(path):
                 self._version = self._data_version()
                 self.guard = FileGuard(path, self._connection)
             self._turn = WriteLock(path, patience)
-        except BaseException:
-            self._connection.close()
-            raise
+            on_error.callback(self._turn.close)
+            self._reader = Tables(connect(path, synchronous=synchronous), queue)
+            on_error.pop_all()
         self.largest = self._connection.limit(apsw.SQLITE_LIMIT_LENGTH) - MARGIN
-        rows = Rows(self._connection, queue)
         self.commits = GroupCommit(
             path,
             self._connection,
-            rows,
+            Rows(self._connection, queue),
             self._turn,
             self.guard,
             patience=patience,
             local_events=local_events,
             committed=committed,
         )
-        self._reader = Tables(connect(path, synchronous=synchronous), queue)
         self.heartbeat = make_heartbeat(path, queue, synchronous, lease, clock)
 
     @property
