@@ -5,13 +5,15 @@ import functools
 import logging
 from pathlib import Path
 
+import apsw
 import pytest
-from stores.makers import QUEUE, Job
+from stores.makers import QUEUE, Clock, Job
 
 from lionpride.core import Event, EventStatus, Executor, Processor
-from lionpride.errors import QueueFullError
+from lionpride.errors import QueueFullError, StoreError
 from lionpride.stores.listeners import Signal
 from lionpride.stores.sqlite import SqliteStore
+from lionpride.stores.terms import Terms
 
 
 @pytest.mark.promise("queue-limit-across-processes")
@@ -26,6 +28,30 @@ async def test_the_room_is_that_of_the_file(tmp_path: Path) -> None:
     finally:
         await one.close()
         await other.close()
+
+
+async def test_an_event_expires_later_if_another_program_has_locked_the_file(
+    tmp_path: Path,
+) -> None:
+    clock, finished = Clock(), asyncio.Event()
+    store = SqliteStore(tmp_path / "run.db", QUEUE, patience=0.05, clock=clock)
+    program = apsw.Connection(str(tmp_path / "run.db"))
+    job = Job()
+    try:
+        await store.append([(job, 0.0)], terms=Terms(expires=clock.now + 0.01))
+        store.subscribe(Signal.FINISHED, finished.set, event=job)
+        program.execute("BEGIN IMMEDIATE")
+        clock.now += 1.0  # the event expires
+        for _ in range(3):  # the first of these or an earlier transaction was to finish the event
+            with pytest.raises(StoreError):
+                await store.pause(0.0)
+        program.execute("ROLLBACK")
+        clock.now += 2.0
+        await asyncio.wait_for(finished.wait(), 20)
+        assert job.status is EventStatus.CANCELLED
+    finally:
+        program.close()
+        await store.close()
 
 
 class Task(Event):

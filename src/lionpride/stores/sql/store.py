@@ -96,6 +96,9 @@ REAP_INTERVAL: Final = 1.0
 REAP_SIZE: Final = 1_000
 """Maximum number of events that one automatic reap returns."""
 
+EXPIRY_RETRY: Final = 1.0
+"""Seconds until expired events are finished after an attempt that failed."""
+
 _EVERYTHING: Final = 2**62
 
 
@@ -672,8 +675,13 @@ class SqlStore:
     def _expire(self) -> None:
         """Finish events that were not started in time; called by the alarm."""
         if self._backend.is_open:
-            expired = self._backend.run(operations.expire, self._expired)
-            expired.add_done_callback(ignore_error)
+            self._backend.run(operations.expire, self._expired).add_done_callback(self._try_again)
+
+    def _try_again(self, expired: asyncio.Future[Any]) -> None:
+        """Set the alarm again, if expired events could not be finished."""
+        is_failed = expired.cancelled() or expired.exception() is not None
+        if is_failed and self._backend.is_open:
+            self._alarm.set(self._clock() + EXPIRY_RETRY)
 
     async def _expired(self, expired: Expired) -> int:
         """Show expired events; set the alarm for the next expiry."""
