@@ -35,6 +35,7 @@ class Office:
         self.steps: list[WriteProgress] = []
         self.at: list[float] = []
         self.failing = False
+        self.pending: asyncio.Future[None] | None = None  # the answer to the next writes
         self.publisher = ProgressPublisher(self.claims, self.publish, lambda: 10**9)
 
     def publish(self, news: Any, over: Any) -> asyncio.Future[None]:
@@ -44,6 +45,8 @@ class Office:
         loop = asyncio.get_running_loop()
         self.steps.append(step)
         self.at.append(loop.time())
+        if self.pending is not None:
+            return self.pending
         future: asyncio.Future[None] = loop.create_future()
         if self.failing:
             future.set_exception(StoreError("the disk is full"))
@@ -187,6 +190,23 @@ async def test_stop_takes_away_what_was_written_and_it_can_begin_again() -> None
     office.begin(2, ["a"])
     await asyncio.sleep(INTERVAL)
     assert office.written(2) == [0]
+
+
+@pytest.mark.virtual
+async def test_nothing_is_written_after_stop_if_the_write_under_way_fails() -> None:
+    office = Office()
+    office.begin(1, ["a"])
+    await asyncio.sleep(INTERVAL)
+    office.claims.clear()
+    office.pending = asyncio.get_running_loop().create_future()
+    await asyncio.sleep(INTERVAL)
+    assert office.steps[-1].ended == [(1, 1)]
+    under_way, office.pending = office.pending, None
+    await office.publisher.stop()
+    under_way.set_exception(StoreError("the server is gone"))
+    count = len(office.steps)
+    await asyncio.sleep(10)
+    assert len(office.steps) == count
 
 
 def test_a_loop_that_is_over_does_not_stop_it_in_the_next() -> None:

@@ -185,22 +185,20 @@ class ProgressPublisher:
         if not rows and not self._ended:
             self._set_timer()
             return
-        ended, self._ended = self._ended, []
-        asked = self._write([row for row, _ in rows], ended)
-        asked.add_done_callback(lambda done: self._written(done, [note for _, note in rows], ended))
+        ended, self._ended, timer = self._ended, [], self._timer
 
-    def _written(
-        self,
-        done: asyncio.Future[Any],
-        notes: list[Callable[[], None]],
-        ended: list[tuple[int, int]],
-    ) -> None:
-        if done.cancelled() or done.exception() is not None:
-            self._ended += ended  # the next write repeats it
-        else:
-            for note in notes:
-                note()
-        self._set_timer()
+        def written(done: asyncio.Future[Any]) -> None:
+            is_failed = done.cancelled() or done.exception() is not None
+            if self._timer is not timer:  # it was stopped meanwhile
+                return
+            if is_failed:
+                self._ended += ended  # the next write repeats it
+            else:
+                for _, note in rows:
+                    note()
+            self._set_timer()
+
+        self._write([row for row, _ in rows], ended).add_done_callback(written)
 
     def _set_timer(self) -> None:
         self._timer = None
