@@ -47,3 +47,20 @@ async def test_what_it_has_done_is_let_go_of() -> None:
     del batch
     assert gone() is None, "it waits for more, and keeps nothing"
     thread.close()
+
+
+async def test_wait_returns_after_all_earlier_calls() -> None:
+    thread, first, second = CommitThread(), threading.Event(), threading.Event()
+    ended: list[str] = []
+
+    def work(name: str, may_end: threading.Event) -> None:
+        may_end.wait(30)
+        ended.append(name)
+
+    thread.call(partial(work, "first", first))
+    thread.call(partial(work, "second", second))
+    first.set()
+    threading.Timer(0.1, second.set).start()  # later than a wait that ends with the first call
+    thread.wait()
+    assert ended == ["first", "second"]
+    thread.close()

@@ -38,8 +38,6 @@ class CommitThread:
     def __init__(self) -> None:
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._free = threading.Event()
-        self._free.set()
 
     def call(self, work: Callable[[], None]) -> None:
         """Call a function that handles its own errors; called in a running event loop."""
@@ -50,14 +48,12 @@ class CommitThread:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="lionpride-sqlite", daemon=True)
             self._thread.start()
-        self._free.clear()
         self._calls.put(work)
 
     def _run(self) -> None:
         while (work := self._calls.get()) is not None:
             work()
             work = None  # no reference is kept while the thread waits
-            self._free.set()
 
     async def finish(self, work: Callable[[], None]) -> bool:
         """Call a function and wait for its end, even if the waiting task is cancelled.
@@ -90,8 +86,11 @@ class CommitThread:
         return cancelled
 
     def wait(self) -> None:
-        """Block until no call is under way."""
-        self._free.wait()
+        """Block until all earlier calls have ended."""
+        if self._thread is not None:
+            ended = threading.Event()
+            self._calls.put(ended.set)
+            ended.wait()
 
     def close(self) -> None:
         """End the thread after its last call; a thread that does not end in a second is left."""
