@@ -1,6 +1,8 @@
 """observe(): every step of every event, in order, told to whoever asks (see test_failing_parts)."""
 
 import asyncio
+import gc
+import logging
 import weakref
 from itertools import pairwise
 from typing import Any
@@ -218,6 +220,25 @@ async def test_an_executor_that_is_let_go_lets_its_observers_go() -> None:
     executor.observe(listener)
     gone = weakref.ref(listener)
     del executor, listener
+    assert gone() is None
+
+
+async def test_an_observer_that_failed_is_freed_after_its_removal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.CRITICAL, "lionpride")  # a record would refer to it
+    executor = desk()
+
+    def fail(step: Transition) -> None:
+        raise ValueError("broken")
+
+    remove = executor.observe(fail)
+    await executor.append(Job())
+    await executor.forward()
+    gone = weakref.ref(fail)
+    remove()
+    del fail, remove
+    gc.collect()
     assert gone() is None
 
 

@@ -230,6 +230,9 @@ class Observers:
     def _remove(self, subscriber: Subscriber) -> None:
         if subscriber in self._subscribers:
             self._subscribers.remove(subscriber)
+        s = subscriber
+        for callback in (s.step, s.progress, s.append, s.attempt, s.picks):
+            self._calls.forget(callback)
         self.refresh()
 
     def notify_expired(self, event: EventData, before: EventStatus) -> None:

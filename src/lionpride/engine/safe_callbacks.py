@@ -60,6 +60,11 @@ class SafeCallbacks:
                 exc_info=error,
             )
 
+    def forget(self, observer: object) -> None:
+        """Keep no reference to an observer that was removed."""
+        for known in (self._failed, self._slow):
+            known[:] = [each for each in known if each is not observer]
+
     def _note_delay(self, observer: object, seconds: float) -> None:
         self.delays += 1
         if getattr(observer, "takes_its_time", False):  # an observer of ours, slow on purpose
