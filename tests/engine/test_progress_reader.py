@@ -84,7 +84,14 @@ async def test_a_reader_that_stops_leaves_nothing_behind() -> None:
         async with aclosing(executor.progress(event)) as reports:
             assert await anext(reports) == Progress(0.1)
         live = event.__dict__["_live"]
-        assert live.bells == []
+        assert live.listeners == []
+        waiting = await executor.append(Task(do=do), delay=3600)
+        reader = asyncio.create_task(_all(executor, waiting))
+        await asyncio.sleep(0)
+        assert "_live" in waiting.__dict__
+        reader.cancel()
+        await asyncio.wait([reader])
+        assert "_live" not in waiting.__dict__
 
 
 @pytest.mark.parametrize("kind", KEPT)

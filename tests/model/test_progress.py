@@ -31,15 +31,15 @@ def test_a_live_is_made_once_and_shows_only_its_own_attempt() -> None:
 def test_a_bell_rings_once_and_may_be_hung_anew_while_it_rings() -> None:
     live, rings = Live(), []
 
-    def bell() -> None:
+    def listener() -> None:
         rings.append(live.attempt)
-        live.bells.append(bell)
+        live.listeners.append(listener)
 
-    live.bells.append(bell)
+    live.listeners.append(listener)
     live.begin(1)
-    live.ring()
+    live.notify()
     assert rings == [1, 1]
-    assert live.bells == [bell]
+    assert live.listeners == [listener]
 
 
 def test_no_copy_and_no_dump_has_it() -> None:

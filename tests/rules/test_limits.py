@@ -113,7 +113,7 @@ def test_all_is_there_again_whatever_rounding_has_left() -> None:
     for amount in amounts:
         slots.take(amount, 0.0)
     for amount in amounts:
-        slots.let_go(amount)
+        slots.release(amount)
     assert slots.free_at(2e9, 0.0) == 0.0
 
 
@@ -124,8 +124,8 @@ def test_what_counts_at_once_is_free_when_it_is_let_go() -> None:
     assert slots.free_at(1, 0.0) == inf
     rung: list[str] = []
     slots.on_change(lambda: rung.append("free"))
-    slots.let_go(1)
-    slots.let_go(1)
+    slots.release(1)
+    slots.release(1)
     assert (rung, slots.used(0.0)) == (["free"], 0.0)
 
 
@@ -274,7 +274,7 @@ def compare(tokens: Account, history: list[tuple[str, Any]], per: float) -> None
             tokens.hold(much)
             held.append(much)
         elif what == "let go" and held:
-            tokens.let_go(held.pop(much % len(held)))
+            tokens.release(held.pop(much % len(held)))
         elif what == "pause":
             tokens.pause(now + much)
             naive.paused = max(naive.paused, now + much)
@@ -305,7 +305,7 @@ def test_c4_what_was_held_is_all_there_again_in_whatever_order_it_is_let_go(
     assert taken == amounts
     random.shuffle(taken)
     for amount in taken:
-        slots.let_go(amount)
+        slots.release(amount)
     assert slots.used(0.0) == 0.0
     assert slots.take(300, 0.0) is not None
     assert slots.take(0.001, 0.0) is None
@@ -334,15 +334,15 @@ class HoldsUnnoticed(Account):
 class LetsNothingGo(Account):
     """What is let go of is held still."""
 
-    def let_go(self, amount: float) -> None:
-        self.ring()
+    def release(self, amount: float) -> None:
+        self.notify()
 
 
 class LetsAllGo(Account):
     """The first that lets go lets go of all."""
 
-    def let_go(self, amount: float) -> None:
-        super().let_go(self.held)
+    def release(self, amount: float) -> None:
+        super().release(self.held)
 
 
 class PausesUnnoticed(Account):

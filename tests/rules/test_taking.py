@@ -213,7 +213,7 @@ def test_c3_no_span_sees_more_than_the_limit(
             account.hold(much)
             held += much
         elif what == "let go":
-            account.let_go(held)
+            account.release(held)
             held = 0.0
         elif what == "back" and granted:
             one = granted[-1]

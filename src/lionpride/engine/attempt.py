@@ -198,7 +198,7 @@ class AttemptRunner:
             source = chunks_of(event, self._threads)
             return await _collect(source, live, chunks, event.max_chunks)
         finally:
-            if live.chunks is chunks and not live.bells and live.progress is None:
+            if live.chunks is chunks and not live.listeners and live.progress is None:
                 own.pop(ENTRY, None)  # no reader waits there, and the response has the chunks
 
 
@@ -308,8 +308,8 @@ async def _collect(
             if len(chunks) >= most:
                 _check_room(chunks, most)
             chunks.append(chunk)
-            if live.bells:
-                live.ring()
+            if live.listeners:
+                live.notify()
             if clock() > turn:
                 await asyncio.sleep(0)
                 turn = clock() + SLICE

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from ..model.execution import TERMINAL
-from ..model.progress import ENTRY, Live, Progress
+from ..model.progress import Live, Progress
 from ..stores.contract import Store
 from ..stores.listeners import Signal, Unsubscribe
 from .event import Event
@@ -71,7 +71,7 @@ class ProgressReader:
             )
         if not self._awaits_report:
             self._awaits_report = True
-            Live.of(self._event.__dict__).bells.append(self._reported)
+            Live.of(self._event.__dict__).listeners.append(self._reported)
 
     def _ended(self) -> None:
         self._unsubscribe_finished = None
@@ -84,6 +84,4 @@ class ProgressReader:
     def _unsubscribe(self) -> None:
         if self._unsubscribe_finished is not None:
             self._unsubscribe_finished()
-        live = self._event.__dict__.get(ENTRY)
-        if live is not None and self._reported in live.bells:
-            live.bells.remove(self._reported)
+        Live.unsubscribe(self._event.__dict__, self._reported)

@@ -87,7 +87,7 @@ class Reporter:
     def __call__(self, event: EventData, progress: Progress) -> None:
         runtime = self._runtime()
         live = event.__dict__.get(ENTRY)
-        is_followed = live is not None and live.bells
+        is_followed = live is not None and live.listeners
         if runtime is None or not (runtime.observers.listening or runtime.publish or is_followed):
             return
         try:
@@ -107,8 +107,8 @@ class Reporter:
         if runtime.store.states.by_number.get(number) is not event:
             return  # it runs without an executor, or in another process
         live = event.__dict__.get(ENTRY)
-        if live is not None and live.bells:
-            live.ring()
+        if live is not None and live.listeners:
+            live.notify()
         if runtime.observers.listening:
             runtime.observers.report(event, progress)
         if runtime.publish is not None:

@@ -164,7 +164,7 @@ class StreamReader:
             )
         if not self._awaits_chunk:
             self._awaits_chunk = True
-            Live.of(self._own).bells.append(self._chunk_came)
+            Live.of(self._own).listeners.append(self._chunk_came)
 
     async def wait(self) -> None:
         """Wait until more chunks may be there."""
@@ -190,14 +190,7 @@ class StreamReader:
         """Stop reading, and remove the listeners."""
         if self._unsubscribe is not None:
             self._unsubscribe()
-        live = self._own.get(ENTRY)
-        if live is None:
-            return
-        if self._chunk_came in live.bells:
-            live.bells.remove(self._chunk_came)
-        idle = not live.bells and live.progress is None
-        if idle and self._event.status is not EventStatus.PROCESSING:
-            del self._own[ENTRY]
+        Live.unsubscribe(self._own, self._chunk_came)
 
 
 def check_on_restart(on_restart: object) -> None:

@@ -226,7 +226,7 @@ class _Task:
         self._lock = threading.Lock()
         self._runs = False
         self._is_left = False
-        self._bell: Callable[[], None] | None = None
+        self._on_end: Callable[[], None] | None = None
 
     def __call__(self) -> _Result:
         with self._lock:
@@ -241,17 +241,17 @@ class _Task:
         finally:
             with self._lock:
                 self._runs = False
-            if self._bell is not None:
-                self._bell()
+            if self._on_end is not None:
+                self._on_end()
 
-    def leave(self, bell: Callable[[], None]) -> bool:
+    def leave(self, on_end: Callable[[], None]) -> bool:
         """Call a function at the end of the work; return False if it does not run.
 
         Work that has not begun does not run any more.
         """
         with self._lock:
             if self._runs:
-                self._bell = bell
+                self._on_end = on_end
             self._is_left = True
             return self._runs
 

@@ -36,16 +36,16 @@ class Live:
         attempt: The number of the attempt.
         chunks: The chunks of a stream so far; None if the attempt is not a stream.
         progress: The last progress report of the attempt.
-        bells: Listeners; each is called once, when an attempt begins or a chunk arrives.
+        listeners: Each is called once, when an attempt begins, or there is a chunk or a report.
     """
 
-    __slots__ = ("attempt", "bells", "chunks", "progress")
+    __slots__ = ("attempt", "chunks", "listeners", "progress")
 
     def __init__(self) -> None:
         self.attempt = 0
         self.chunks: list[Any] | None = None
         self.progress: Progress | None = None
-        self.bells: list[Callable[[], None]] = []
+        self.listeners: list[Callable[[], None]] = []
 
     @classmethod
     def of(cls, own: dict[str, Any]) -> Live:
@@ -64,10 +64,22 @@ class Live:
     def begin(self, attempt: int, chunks: list[Any] | None = None) -> None:
         """Show a new attempt, and no longer the earlier one."""
         self.attempt, self.chunks, self.progress = attempt, chunks, None
-        self.ring()
+        self.notify()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Call the listeners."""
-        bells, self.bells = self.bells, []
-        for bell in bells:
-            bell()
+        listeners, self.listeners = self.listeners, []
+        for listener in listeners:
+            listener()
+
+    @classmethod
+    def unsubscribe(cls, own: dict[str, Any], listener: Callable[[], None]) -> None:
+        """Remove a listener; delete live state that is not needed any more."""
+        live = own.get(ENTRY)
+        if live is None:
+            return
+        if listener in live.listeners:
+            live.listeners.remove(listener)
+        is_used = live.listeners or live.progress is not None
+        if not is_used and own.get("_status") != "processing":
+            del own[ENTRY]

@@ -12,9 +12,7 @@ from ...model.finite import is_finite
 from ...model.serialization.codec import safe_repr
 from ..storable_text import check_text
 
-__all__ = ("NEVER", "Account", "Bell", "Entry", "Limit")
-
-Bell: TypeAlias = Callable[[], object]
+__all__ = ("NEVER", "Account", "Entry", "Limit")
 
 Entry: TypeAlias = list[float]
 """An instant at which costs were taken, the amount, and its allowed maximum (``Account.open``).
@@ -115,7 +113,7 @@ class Limit:
         if name in ("amount", "per"):
             for account in self.accounts.values():
                 account.shut()
-            self.ring()
+            self.notify()
 
     def __repr__(self) -> str:
         per = "" if self.per is None else f", per={self.per:g}"
@@ -141,10 +139,10 @@ class Limit:
                 del self.accounts[key]
         self._many = max(_MANY, 2 * len(self.accounts))
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Notify waiters that more may be available."""
         for account in tuple(self.accounts.values()):
-            account.ring()
+            account.notify()
 
 
 class Account:
@@ -165,7 +163,7 @@ class Account:
             this may add to it, up to its maximum, without another check.
     """
 
-    __slots__ = ("_bells", "held", "last", "limit", "log", "open", "paused", "stamped")
+    __slots__ = ("_listeners", "held", "last", "limit", "log", "open", "paused", "stamped")
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
@@ -175,7 +173,7 @@ class Account:
         self.open = _NOTHING
         self.stamped = 0.0
         self.last = NEVER
-        self._bells: list[Bell] = []
+        self._listeners: list[Callable[[], object]] = []
 
     def __len__(self) -> int:
         """Return the number of instants that it keeps."""
@@ -186,7 +184,7 @@ class Account:
 
     def is_blank(self, now: float) -> bool:
         """Return True if nothing on it counts now or later."""
-        return not (self._bells or self.used(max(now, self.last)) or self.paused > now)
+        return not (self._listeners or self.used(max(now, self.last)) or self.paused > now)
 
     def used(self, now: float) -> float:
         """Return the amount that counts at an instant, which is not before the last query."""
@@ -219,24 +217,24 @@ class Account:
     def empty(self) -> None:
         """Delete the log."""
         self._begin_anew()
-        self.ring()
+        self.notify()
 
-    def on_change(self, bell: Bell) -> None:
+    def on_change(self, listener: Callable[[], object]) -> None:
         """Call a listener once, when more may be available."""
-        if bell not in self._bells:
-            self._bells.append(bell)
+        if listener not in self._listeners:
+            self._listeners.append(listener)
 
-    def off(self, bell: Bell) -> None:
+    def off(self, listener: Callable[[], object]) -> None:
         """Remove a listener, if it is there."""
-        if bell in self._bells:
-            self._bells.remove(bell)
+        if listener in self._listeners:
+            self._listeners.remove(listener)
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Notify waiters that more may be available."""
-        if self._bells:
-            bells, self._bells = self._bells, []
-            for bell in bells:
-                bell()
+        if self._listeners:
+            listeners, self._listeners = self._listeners, []
+            for listener in listeners:
+                listener()
 
     def hold(self, amount: float) -> None:
         """Hold an additional amount, without a check."""
@@ -249,10 +247,10 @@ class Account:
         if abs(self.held) < 1e-9 + 1e-12 * self.limit.amount:  # what rounding has left
             self.held = 0.0
 
-    def let_go(self, amount: float) -> None:
+    def release(self, amount: float) -> None:
         """Release an amount."""
         self.hold_less(amount)
-        self.ring()
+        self.notify()
 
     def pause(self, until: float) -> None:
         """Make nothing available before an instant; an earlier instant is ignored."""
@@ -311,8 +309,8 @@ class Account:
         entry[1] -= amount
         if entry is not self.open:
             self.stamped -= amount
-        if self._bells:
-            self.ring()
+        if self._listeners:
+            self.notify()
         return True
 
     def free_at(self, amount: float, now: float) -> float:

@@ -84,7 +84,7 @@ class Meter:
                 account.hold_less(amount)
                 entries.append(account.stamp(amount, now))
                 if at is None:
-                    account.ring()  # from now on it is known when the amount leaves the window
+                    account.notify()  # from now on it is known when the amount leaves the window
         self.entries = entries
 
     def pause(self, pause: Pause) -> bool:
@@ -100,11 +100,11 @@ class Meter:
         if self.spent is not None:
             for account, amount in zip(self.accounts, self.spent, strict=True):
                 if account.limit.per is None:
-                    account.let_go(amount)
+                    account.release(amount)
         elif self.entries is None or self._source.limits.holds:
             for account, amount in self._shares:
                 if self.entries is None or account.limit.per is None:
-                    account.let_go(amount)
+                    account.release(amount)
 
     def spend(self, costs: Mapping[str, float]) -> None:
         """State the total costs of the attempt so far; other limits keep their amounts.
@@ -166,7 +166,7 @@ class Meter:
     def _change(self, account: Account, entry: Entry, more: float) -> None:
         """Take more of an account, or return some; the last amount is returned first."""
         if account.limit.per is None:
-            account.let_go(-more)
+            account.release(-more)
         elif more > 0:
             now = self._source.clock()
             account.used(now)
