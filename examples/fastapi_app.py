@@ -8,7 +8,8 @@ Start both on one store::
     curl -H 'X-User: ada' -H 'Content-Type: application/json' -d '{"words": ["to", "be"]}' \
         'http://127.0.0.1:8000/jobs/report?wait=10'
 
-``http://127.0.0.1:8000/docs`` lists the operations, and ``/page/`` shows the events.
+``http://127.0.0.1:8000/docs`` lists the operations, and ``/page/`` shows the events: open it
+once, and the server logs its URL with the token.
 """
 
 import asyncio

@@ -55,9 +55,9 @@ def create() -> ResponseReturnValue:
 @app.get("/reports/<uuid:uid>")
 def show(uid: UUID) -> ResponseReturnValue:
     """Return the state of a report, after a wait for its end."""
-    if seconds := min(request.args.get("wait", 0.0, type=float), LONGEST):
+    if (seconds := request.args.get("wait", 0.0, type=float)) > 0:
         with suppress(Exception):  # the state below has the outcome
-            reports.result(uid, timeout=seconds)
+            reports.result(uid, timeout=min(seconds, LONGEST))
     try:
         event = reports.get(uid, timeout=10)
     except NotFoundError:

@@ -3,13 +3,15 @@
 Start both as often as there is work for each, on one store::
 
     lionpride work examples/web_process.py --store sqlite:///run.db
-    STORE=sqlite:///run.db uvicorn examples.web_process:app
+    STORE=sqlite:///run.db uvicorn --app-dir examples web_process:app
 
     curl -d '{"words": ["to", "be"]}' http://127.0.0.1:8000/reports
     curl http://127.0.0.1:8000/reports/ID?wait=10
 
-With ``postgresql://…`` as the store, they may run on different machines. As a script,
-``python examples/web_process.py``, it does all of it once: it starts a worker, asks, and prints.
+Both have to import the module under the same name, here ``web_process``: it is part of the names
+of the events and of their queue. With ``postgresql://…`` as the store, both may run on different
+machines. As a script, ``python examples/web_process.py``, it does all of it once: it starts a
+worker, asks, and prints.
 """
 
 import asyncio
@@ -24,7 +26,6 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -60,7 +61,7 @@ def make_app(store: str) -> Starlette:
     async def create(request: Request) -> JSONResponse:
         try:
             report = Report(**await request.json())
-        except ValidationError as error:
+        except (TypeError, ValueError) as error:  # not JSON, or not the fields
             return JSONResponse({"error": str(error)}, 422)
         try:
             await reports.append(report)  # on disk when this returns
@@ -70,8 +71,9 @@ def make_app(store: str) -> Starlette:
 
     async def show(request: Request) -> JSONResponse:
         uid: UUID = request.path_params["id"]
-        if seconds := min(float(request.query_params.get("wait", 0)), LONGEST):
-            await wait(uid, seconds)
+        with suppress(ValueError):  # not a number: no wait
+            if (seconds := float(request.query_params.get("wait", 0))) > 0:
+                await wait(uid, min(seconds, LONGEST))
         (record,) = await reports.store.get([uid])
         if record is None:
             return JSONResponse({"error": "no such report"}, 404)

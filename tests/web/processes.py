@@ -2,20 +2,31 @@
 
 import asyncio
 import os
+import re
+import shlex
 import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+
+
+def command_of(example: str, program: str, store: str) -> list[str]:
+    """The arguments of a program in the text at the top of an example, for another store."""
+    text = (EXAMPLES / example).read_text(encoding="utf-8")
+    found = re.search(rf"^    (?:STORE=\S+ )?({program} .+)$", text, re.MULTILINE)
+    assert found is not None
+    return [store if word == "sqlite:///run.db" else word for word in shlex.split(found[1])]
 
 
 @asynccontextmanager
 async def process(*command: str, **env: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a program of this environment until the end of the block, then ask it to stop."""
     started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *command, env={**os.environ, **env}
+        sys.executable, "-m", *command, env={**os.environ, **env}, cwd=ROOT
     )
     try:
         yield started
@@ -42,6 +53,7 @@ async def server(
         started = await asyncio.create_subprocess_exec(
             *(sys.executable, *(each.replace("{fd}", str(number)) for each in arguments)),
             env={**os.environ, **env},
+            cwd=ROOT,
             pass_fds=(number,),
         )
     try:

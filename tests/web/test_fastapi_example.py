@@ -5,23 +5,20 @@ from pathlib import Path
 
 import httpx
 import pytest
-from web.processes import EXAMPLES, process, server
+from web.processes import command_of, process, server
 
 
 @pytest.mark.guard(90)
 async def test_the_service_submits_waits_and_streams(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/run.db"
-    target = f"{EXAMPLES / 'fastapi_app.py'}:reports"
+    worker, web = (command_of("fastapi_app.py", each, store) for each in ("lionpride", "uvicorn"))
     async with (
-        server(
-            *("-m", "uvicorn", "--app-dir", str(EXAMPLES), "--fd", "{fd}", "fastapi_app:app"),
-            STORE=store,
-        ) as (service, url),
+        server("-m", *web, "--fd", "{fd}", STORE=store) as (service, url),
         httpx.AsyncClient(base_url=url, timeout=30, headers={"X-User": "ada"}) as client,
     ):
         accepted = await client.post("/jobs/report", json={"words": ["to", "be", "to"]})
         assert accepted.status_code == 202
-        async with process("lionpride", "work", target, "--store", store, "--quiet"):
+        async with process(*worker, "--quiet"):
             state = (await client.get(f"{accepted.headers['location']}?wait=30")).json()
             assert state["result"] == {"be": 1, "to": 2}
             asked = await client.post("/jobs/answer", json={"question": "you"})

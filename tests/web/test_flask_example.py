@@ -4,7 +4,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from web.processes import EXAMPLES, process, server
+from web.processes import EXAMPLES, command_of, process, server
 
 WERKZEUG = """
 import sys
@@ -15,21 +15,16 @@ make_server("127.0.0.1", 0, app, threaded=True, fd=int(sys.argv[1])).serve_forev
 """
 
 
-SERVERS = {
-    "gunicorn": (
-        *("-m", "gunicorn", "--chdir", str(EXAMPLES), "--threads", "4", "--bind", "fd://{fd}"),
-        "flask_app:app",
-    ),
-    "werkzeug": ("-c", WERKZEUG, "{fd}", str(EXAMPLES)),
-}
-
-
 @pytest.mark.guard(120)
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("name", ["gunicorn", "werkzeug"])
 async def test_the_service_submits_and_waits(name: str, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/run.db"
+    command = {
+        "gunicorn": ("-m", *command_of("flask_app.py", "gunicorn", store), "--bind", "fd://{fd}"),
+        "werkzeug": ("-c", WERKZEUG, "{fd}", str(EXAMPLES)),
+    }[name]
     async with (
-        server(*SERVERS[name], STORE=store) as (_, url),
+        server(*command, STORE=store) as (_, url),
         httpx.AsyncClient(base_url=url, timeout=60) as client,
     ):
         await use(client, store)
@@ -44,7 +39,8 @@ async def use(client: httpx.AsyncClient, store: str) -> None:
     assert (await client.post("/reports", json={"words": 7})).status_code == 422
     assert (await client.post("/reports", json={"other": 7})).status_code == 422
     assert (await client.get(f"{path[:-4]}0000")).status_code == 404
-    target = f"{EXAMPLES / 'flask_app.py'}:reports"
-    async with process("lionpride", "work", target, "--store", store, "--quiet"):
+    for wait in ("nan", "-1", "x"):
+        assert (await client.get(f"{path}?wait={wait}")).json()["status"] == "pending"
+    async with process(*command_of("flask_app.py", "lionpride", store), "--quiet"):
         state = (await client.get(f"{path}?wait=30")).json()
     assert (state["status"], state["result"]) == ("completed", {"be": 1, "to": 2})
