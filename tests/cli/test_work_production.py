@@ -7,7 +7,7 @@ import signal
 import socket
 import textwrap
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -399,6 +399,45 @@ async def test_a_limit_of_memory_below_that_of_the_code_is_refused(
         assert await worker.ended() == 2
     assert "--max-memory 10 is less than the " in str(worker.log)
     assert counts(shop, "note")["pending"] == 1
+
+
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["alone", "processes"])
+async def test_a_worker_whose_log_nobody_reads_is_alive_and_can_be_stopped(
+    shop: Place, processes: tuple[str, ...]
+) -> None:
+    append(shop, "hold", "jobs.hold()")
+    port = str(free_port())
+    command = shop.command("work", "jobs.py", "--store", shop.kept, "--health-port", port)
+    options = ("--log-level", "debug", "--grace", "0", *processes)
+    reading, writing = os.pipe()
+    fill(writing)
+    process = await asyncio.create_subprocess_exec(
+        *command, *options, cwd=shop.path, env=shop.env, stderr=writing
+    )
+    try:
+        while not list(shop.path.glob("holding-*")):
+            assert process.returncode is None
+            await asyncio.sleep(0.01)
+        assert (await get(int(port), "/health/live")).status == 200
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 143
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        os.close(reading)
+        os.close(writing)
+    assert counts(shop, "hold")["pending"] == 1
+
+
+def fill(pipe: int) -> None:
+    """Write to a pipe until it takes no more."""
+    os.set_blocking(pipe, False)
+    for size in (4096, 1):
+        with suppress(BlockingIOError):
+            while True:
+                os.write(pipe, b" " * size)
+    os.set_blocking(pipe, True)
 
 
 async def test_a_target_that_cannot_be_imported_ends_the_supervisor(shop: Place) -> None:

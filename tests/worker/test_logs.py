@@ -1,12 +1,13 @@
 """The log of a worker, as a reader of its lines gets it."""
 
 import json
+import os
 import subprocess
 import sys
+from contextlib import suppress
+from subprocess import PIPE
 
 import pytest
-
-from lionpride.worker.logs import emergency_line
 
 CODE = """
 import asyncio, logging, sys, threading, warnings
@@ -85,9 +86,48 @@ def test_the_level_holds_for_all_loggers() -> None:
 
 @pytest.mark.parametrize("log_format", [None, "text", "json"])
 def test_the_last_line_of_a_process_has_the_format_of_the_log(log_format: str | None) -> None:
-    line = emergency_line("stopped", log_format).decode()  # type: ignore[arg-type]
-    assert line.endswith("\n")
+    code = "from lionpride.worker.logs import *\n"
+    code += f"write_last_line('stopped', {log_format!r}, before=b' ')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.startswith(" ")
+    assert done.stderr.endswith("\n")
     if log_format == "json":
-        assert json.loads(line)["message"] == "stopped"
+        assert json.loads(done.stderr)["message"] == "stopped"
     else:
-        assert "stopped" in line
+        assert "stopped" in done.stderr
+
+
+DROP = """
+import logging, sys
+from lionpride.worker import logs
+
+logs.BLOCKED_SECONDS = 0.01
+logs.configure("info", "json")
+for number in range(2_000):
+    logging.info("record %d of many: %s", number, 100 * "x")
+logs.write_last_line("lost", "json")
+print("through", flush=True)
+sys.stdin.readline()
+logging.info("read again")
+"""
+
+
+def test_records_that_nobody_reads_are_dropped_and_counted() -> None:
+    with subprocess.Popen([sys.executable, "-c", DROP], stdin=PIPE, stdout=PIPE, stderr=PIPE) as it:
+        assert it.stdin is not None
+        assert it.stdout is not None
+        assert it.stderr is not None
+        assert it.stdout.readline() == b"through\n", "a full pipe has blocked nothing"
+        text = bytearray()
+        os.set_blocking(it.stderr.fileno(), False)
+        with suppress(BlockingIOError):
+            while True:
+                text += os.read(it.stderr.fileno(), 2**16)
+        os.set_blocking(it.stderr.fileno(), True)
+        it.stdin.write(b"\n")
+        it.stdin.flush()
+        text += it.stderr.read()
+    *written, dropped, last = [json.loads(line) for line in text.splitlines()]
+    assert dropped["message"].endswith(" records were dropped: standard error was not read")
+    assert int(dropped["message"].split()[0]) == 2_000 - len(written)
+    assert last["message"] == "read again"

@@ -87,7 +87,7 @@ async def test_the_second_signal_interrupts() -> None:
 
 
 async def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_REST", 0.1)
+    monkeypatch.setattr(module, "_KILL_AFTER_GRACE", 0.1)
     supervisor = make("stubborn", grace=0.0)
     async with running(supervisor) as task:
         await until(lambda: list(Path().glob("started-*")))
@@ -139,6 +139,23 @@ async def test_the_pauses_before_a_process_that_dies_at_once_double(
     assert pauses == ["10 ms", "20 ms", "40 ms", "60 ms", "60 ms"]
 
 
+async def test_a_process_that_the_system_does_not_start_is_tried_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.001)
+    script = folder / "script"
+    script.write_text(f"#!/bin/sh\nexec {sys.executable} {CHILD} work\n")
+    script.chmod(0o700)
+    supervisor = Supervisor([str(folder / "child")], 2, grace=20.0)
+    async with running(supervisor) as task:
+        await until(lambda: "process 1 could not be started: " in caplog.text)
+        assert supervisor.why_not_working() == "no process works yet: none is running"
+        script.rename(folder / "child")
+        await until(lambda: len(working(supervisor)) == 2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await task == 0
+
+
 async def test_a_command_line_that_cannot_be_carried_out_ends_the_supervisor() -> None:
     supervisor = make("usage", 2)
     assert await supervisor.run() == 2
@@ -157,7 +174,7 @@ async def test_a_blocked_loop_is_not_alive_after_the_stated_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "LOOP_LIMIT", 0.2)
-    monkeypatch.setattr(module, "_REST", 0.1)
+    monkeypatch.setattr(module, "_KILL_AFTER_GRACE", 0.1)
     supervisor = make("block", grace=0.0)
     async with running(supervisor) as task:
         assert supervisor.why_not_alive() == "", "it is starting"

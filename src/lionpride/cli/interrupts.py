@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from ..drawing.text import plural
 from ..engine.processor import GRACE
-from ..worker.logs import LogFormat, emergency_line
+from ..worker.logs import LogFormat, write_last_line
 from .tasks import first_of
 
 __all__ = ["Interrupts"]
@@ -175,5 +175,5 @@ class Interrupts:
             code += ", or the store does not answer"
         what = "the store did not close" if closing else code
         cursor = b"\x1b[?25h" if os.isatty(2) else b""
-        os.write(2, cursor + emergency_line(f"stopped{when}; {what}", self._log_format))
+        write_last_line(f"stopped{when}; {what}", self._log_format, before=cursor)
         os._exit(status)

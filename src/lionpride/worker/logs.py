@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import select
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TextIO, TypeAlias, get_args
 
-__all__ = ["FORMATS", "LEVELS", "JsonFormatter", "LogFormat", "configure", "emergency_line"]
+__all__ = ["FORMATS", "LEVELS", "JsonFormatter", "LogFormat", "configure", "write_last_line"]
 
 LogFormat: TypeAlias = Literal["text", "json"]
 
@@ -21,6 +24,9 @@ LEVELS: Final = ("debug", "info", "warning", "error")
 _STANDARD: Final = frozenset(
     (*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message")
 )
+
+BLOCKED_SECONDS: Final = 1.0
+"""Seconds after which a record is dropped, if standard error does not take it."""
 
 logger = logging.getLogger("lionpride.worker")
 
@@ -66,18 +72,50 @@ class JsonFormatter(logging.Formatter):
         return _json(line)
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes records to standard error; drops them while nothing reads that.
+
+    A pipe that is full would block the event loop, and with it the probes and the drain. The number
+    of dropped records is logged when the pipe is read again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self._dropped = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; after a wait, drop it."""
+        if not _can_write(0.0 if self._dropped else BLOCKED_SECONDS):
+            self._dropped += 1
+            return
+        if self._dropped:
+            message = "%d records were dropped: standard error was not read"
+            arguments, self._dropped = (self._dropped,), 0
+            super().emit(
+                logger.makeRecord(logger.name, logging.WARNING, "", 0, message, arguments, None)
+            )
+        super().emit(record)
+
+
+def _can_write(seconds: float) -> bool:
+    """Return True if standard error takes a record within so many seconds."""
+    try:
+        return bool(select.select([], [2], [], seconds)[1])
+    except (OSError, ValueError):  # on Windows, only a socket can be asked
+        return True
+
+
 def configure(level: str, log_format: LogFormat) -> None:
     """Write the records of all loggers to standard error, from this level on.
 
     Warnings of Python and exceptions that nothing catches become records too. Handlers that the
-    application has given the root logger are replaced: a line in another format, or each line
-    twice, would be of no use to a reader of the log.
+    root logger has already are replaced.
 
     Args:
         level: One of ``LEVELS``.
         log_format: The format.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler()
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
@@ -89,18 +127,25 @@ def configure(level: str, log_format: LogFormat) -> None:
     )
 
 
-def emergency_line(message: str, log_format: LogFormat | None) -> bytes:
-    """Return a line for a moment at which no logger can be trusted: the process is being ended.
+def write_last_line(message: str, log_format: LogFormat | None, *, before: bytes = b"") -> None:
+    """Write a line at a moment at which no logger can be trusted: the process is being ended.
+
+    The line is lost if standard error does not take it at once.
 
     Args:
         message: The message.
         log_format: The format of the log; None if there is none.
+        before: Written before the line.
     """
     if log_format is None:
-        return f"lionpride: {message}\n".encode()
-    record = logger.makeRecord(logger.name, logging.ERROR, "", 0, message, (), None)
-    formatter = JsonFormatter() if log_format == "json" else TextFormatter()
-    return f"{formatter.format(record)}\n".encode()
+        line = f"lionpride: {message}"
+    else:
+        record = logger.makeRecord(logger.name, logging.ERROR, "", 0, message, (), None)
+        formatter = JsonFormatter() if log_format == "json" else TextFormatter()
+        line = formatter.format(record)
+    with suppress(OSError):
+        if _can_write(0.0):
+            os.write(2, before + f"{line}\n".encode())
 
 
 def _log_uncaught(

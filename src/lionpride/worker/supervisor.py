@@ -35,10 +35,10 @@ STEADY: Final = 60.0
 USAGE: Final = 2
 """Exit status of a process that could not carry out its command line."""
 
-_REST: Final = 6.0
+_KILL_AFTER_GRACE: Final = 6.0
 """Seconds after the grace time until a process is killed; it ends itself two seconds earlier."""
 
-_AT_ONCE: Final = 4.0
+_KILL_SOON: Final = 4.0
 """Seconds after a second signal until a process is killed."""
 
 _DRAINED: Final = (0, RECYCLED, -signal.SIGTERM)
@@ -184,7 +184,13 @@ class Supervisor:
         """Keep a process running until all are stopped."""
         died = 0
         while not self._stopping.is_set():
-            child, code = await self._run_once(number)
+            try:
+                child, ours = await self._start(number)
+            except OSError as error:  # no process, memory or file descriptor can be had
+                died += 1
+                await self._wait_after(number, error, _pause(died))
+                continue
+            code = await self._end_of(child, ours)
             if self._is_final(child, code):
                 if code not in _DRAINED:
                     self._codes.append(code if code >= 0 else 128 - code)
@@ -196,10 +202,10 @@ class Supervisor:
             lived = asyncio.get_running_loop().time() - child.started_at
             self.restarts["died"] += 1
             died = 1 if lived >= STEADY else died + 1
-            pause = min(FIRST_PAUSE * 2 ** (died - 1), LONGEST_PAUSE) if lived < STEADY else 0.0
+            pause = _pause(died) if lived < STEADY else 0.0
             again = f"in {duration(pause)}" if pause else "now"
             self._log(child, logging.ERROR, f"{_ending(code)}; it is started again {again}")
-            await self._rest(pause)
+            await self._wait(pause)
 
     def _is_final(self, child: Child, code: int) -> bool:
         """Return True if a process that has ended is not replaced."""
@@ -213,16 +219,15 @@ class Supervisor:
             return True
         return self._until_empty and code in (0, 1)
 
-    async def _run_once(self, number: int) -> tuple[Child, int]:
-        """Start a process and wait for its end.
+    async def _start(self, number: int) -> tuple[Child, socket.socket]:
+        """Start a process, and return it with this end of the socket.
 
-        Returns:
-            The process, and its exit status; a negative number is that of a signal.
+        Raises:
+            OSError: if the system starts none.
         """
-        loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
-        with ours:
-            with theirs:
+        with theirs:
+            try:
                 process = await asyncio.create_subprocess_exec(
                     *self._command,
                     stdin=asyncio.subprocess.DEVNULL,
@@ -230,22 +235,34 @@ class Supervisor:
                     pass_fds=[theirs.fileno()],
                     process_group=0,  # so Ctrl-C in a terminal reaches the supervisor alone
                 )
-            child = self.children[number] = Child(number, process, loop.time())
-            self._log(child, logging.INFO, "has started")
-            if self._stopping.is_set():
-                _send(child, signal.SIGTERM)
-            reader, writer = await asyncio.open_connection(sock=ours, limit=_MAX_REPORT)
-            reports = asyncio.create_task(self._read(child, reader))
-            try:
-                code = await process.wait()
-                await asyncio.wait([reports], timeout=_LAST_REPORT)
-            finally:
-                reports.cancel()
-                _send(child, signal.SIGKILL)
-                writer.close()
-        del self.children[number]
+            except BaseException:
+                ours.close()
+                raise
+        child = Child(number, process, asyncio.get_running_loop().time())
+        self.children[number] = child
+        self._log(child, logging.INFO, "has started")
+        if self._stopping.is_set():
+            _send(child, signal.SIGTERM)
+        return child, ours
+
+    async def _end_of(self, child: Child, ours: socket.socket) -> int:
+        """Read the reports of a process until it has ended.
+
+        Returns:
+            Its exit status; a negative number is that of a signal.
+        """
+        reader, writer = await asyncio.open_connection(sock=ours, limit=_MAX_REPORT)
+        reports = asyncio.create_task(self._read(child, reader))
+        try:
+            code = await child.process.wait()
+            await asyncio.wait([reports], timeout=_LAST_REPORT)
+        finally:
+            reports.cancel()
+            _send(child, signal.SIGKILL)
+            writer.close()
+        del self.children[child.number]
         self._on_end(child)
-        return child, code
+        return code
 
     async def _read(self, child: Child, reader: asyncio.StreamReader) -> None:
         """Read the reports of a process until it closes the socket."""
@@ -258,7 +275,12 @@ class Supervisor:
                 child.report = report
                 self._has_worked = self._has_worked or child.state == "working"
 
-    async def _rest(self, seconds: float) -> None:
+    async def _wait_after(self, number: int, error: OSError, pause: float) -> None:
+        message = "process %d could not be started: %s; it is tried again in %s"
+        logger.error(message, number, error, duration(pause))
+        await self._wait(pause)
+
+    async def _wait(self, seconds: float) -> None:
         """Wait so long, or until all processes are stopped."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -302,13 +324,18 @@ class Supervisor:
         self._stopping.set()
         for child in self.children.values():
             _send(child, number)
-        patience = self._grace + _REST if number == signal.SIGTERM else _AT_ONCE
+        patience = self._grace + _KILL_AFTER_GRACE if number == signal.SIGTERM else _KILL_SOON
         asyncio.get_running_loop().call_later(patience, self._kill)
 
     def _kill(self) -> None:
         for child in self.children.values():
-            self._log(child, logging.ERROR, "has not ended, and is killed")
             _send(child, signal.SIGKILL)
+            self._log(child, logging.ERROR, "has not ended, and is killed")
+
+
+def _pause(died: int) -> float:
+    """Return the seconds before a process is started again that died so often in a row."""
+    return min(FIRST_PAUSE * 2.0 ** min(died - 1, 10), LONGEST_PAUSE)
 
 
 def _send(child: Child, number: int) -> None:
