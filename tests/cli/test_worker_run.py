@@ -4,12 +4,13 @@ import asyncio
 import signal
 
 import pytest
+from cli.steps import PENDING, PROCESSING, Steps, Thing
 from cli.texts import plain
 
 from lionpride.cli import worker_run as shift
 from lionpride.cli.interrupts import Interrupts
 from lionpride.cli.targets.target import executor_for
-from lionpride.cli.worker_run import WorkerRun
+from lionpride.cli.worker_run import WorkerRun, WorkerStatistics
 from lionpride.core import Event, EventStatus
 from lionpride.errors import StoreError
 from lionpride.model.registry import key_of
@@ -183,3 +184,12 @@ async def test_a_store_that_will_not_come_back_ends_the_shift(capsys, snapshot):
     assert "the disk is gone" in said
     assert plain(said) == snapshot
     assert (await desk.store.counts())[EventStatus.PENDING] == 1
+
+
+async def test_a_claim_that_is_released_before_its_start_is_not_counted() -> None:
+    statistics = WorkerStatistics(lambda text: None, lambda: 0)
+    steps = Steps(statistics)
+    steps(Thing(), PROCESSING, PENDING)
+    steps(Thing(), PENDING, PROCESSING)
+    assert {k.value: v for k, v in statistics.counts.items() if v} == {"processing": 1}
+    assert statistics.settled == 0

@@ -50,7 +50,8 @@ class WorkerStatistics(Statistics):
     def counts(self) -> dict[EventStatus, int]:
         """How many events are in each status."""
         completed = self._counts[EventStatus.COMPLETED] + self._quick()
-        return self._counts | {EventStatus.COMPLETED: completed}
+        running = {EventStatus.PROCESSING: len(self.running)}
+        return self._counts | running | {EventStatus.COMPLETED: completed}
 
     @counts.setter
     def counts(self, counts: dict[EventStatus, int]) -> None:
@@ -77,11 +78,11 @@ class WorkerStatistics(Statistics):
             del times[:-REMEMBERED]
 
     def _count(self, before: EventStatus | None, after: EventStatus | None) -> None:
-        """Do not count pending events: the store counts them, and another process may run them."""
-        waits = EventStatus.PENDING
-        if before is EventStatus.PROCESSING:
-            self._counts[before] -= 1
-        if after is not None and after is not waits:
+        """Count events that have finished: the store counts those that wait.
+
+        A claim that is released has been shown as PROCESSING, and was never started.
+        """
+        if after not in (None, EventStatus.PENDING, EventStatus.PROCESSING):
             self._counts[after] += 1
 
 
