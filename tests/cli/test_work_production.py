@@ -5,9 +5,10 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import textwrap
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,22 @@ async def test_while_the_server_is_away_a_worker_is_alive_and_not_ready(
             assert worker.process.returncode is None
             if processes:
                 assert len(worker.children()) == 2, "no process was restarted"
+
+
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["alone", "processes"])
+async def test_a_worker_whose_store_refuses_its_writes_is_alive_and_not_ready(
+    shop: Place, processes: tuple[str, ...]
+) -> None:
+    append(shop, "note", "jobs.note(1)")
+    async with working(shop, *PROBES, *processes) as worker:
+        await worker.becomes("ready", 200)
+        with closing(sqlite3.connect(shop.path / shop.kept, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # as a full disk, it lets others read alone
+            said = await worker.becomes("ready", 503)
+            assert said.endswith(" claims no events: its leases are not renewed\n")
+            assert (await worker.health("live")).status == 200
+        await worker.becomes("ready", 200)
+        assert len(worker.children()) == 2 * bool(processes), "no process was restarted"
 
 
 async def test_a_blocked_loop_does_not_answer(shop: Place) -> None:

@@ -90,7 +90,7 @@ async def test_a_heartbeat_is_dead_if_it_has_not_tried_for_three_leases(tmp_path
     store.register_worker("w", lambda _: None)
     assert silent_heartbeat([memory, store]) == ""
     await store.close()
-    silent = SimpleNamespace(queue="q", lease=10.0, heartbeat_silence=31.0)
+    silent = SimpleNamespace(queue="q", lease=10.0, heartbeat_silence=31.0, renews_leases=True)
     said = silent_heartbeat([store, silent])  # type: ignore[list-item]
     assert said == "the heartbeat of queue q has not run for 31 s"
     silent.heartbeat_silence = 29.0

@@ -220,7 +220,8 @@ class Production:
         check = StoreCheck(supervisor.stores)
 
         async def why_not_ready() -> str:
-            return supervisor.why_not_working() or await check.problem()
+            why_not = supervisor.why_not_working() or await check.problem()
+            return why_not or supervisor.why_not_claiming()
 
         health = health_routes(supervisor.why_not_alive, why_not_ready)
         scrapes: Routes = {} if metrics is None else metrics.routes(supervisor)

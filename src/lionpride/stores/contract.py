@@ -694,6 +694,10 @@ class LeaseHolder(Protocol):
         It is 0.0 while this process has no worker.
         """
 
+    @property
+    def renews_leases(self) -> bool:
+        """False if the last renewal failed, or is a whole lease ago: then nothing is claimed."""
+
 
 # -- what follows from the contract ----------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from ..errors import LionprideError
 from ..stores.contract import LeaseHolder, Store
 from .http_server import Answer, Handler
 
-__all__ = ["LIVE", "READY", "StoreCheck", "health_routes", "silent_heartbeat"]
+__all__ = ["LIVE", "READY", "StoreCheck", "failed_renewal", "health_routes", "silent_heartbeat"]
 
 LIVE: Final = "/health/live"
 READY: Final = "/health/ready"
@@ -57,6 +57,17 @@ def silent_heartbeat(stores: Sequence[Store]) -> str:
             silence = store.heartbeat_silence
             if silence > HEARTBEAT_LEASES * store.lease:
                 return f"the heartbeat of queue {store.queue} has not run for {silence:.0f} s"
+    return ""
+
+
+def failed_renewal(stores: Sequence[Store]) -> str:
+    """Return which queue claims nothing, since its leases are not renewed; "" if none.
+
+    A store that answers may refuse every change, as with a full disk.
+    """
+    for store in stores:
+        if isinstance(store, LeaseHolder) and not store.renews_leases:
+            return f"queue {store.queue} claims no events: its leases are not renewed"
     return ""
 
 

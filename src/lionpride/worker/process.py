@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..core import Executor
-from .health import StoreCheck, health_routes, silent_heartbeat
+from .health import StoreCheck, failed_renewal, health_routes, silent_heartbeat
 from .http_server import Handler
 from .supervisor_link import Report, State
 
@@ -69,13 +69,16 @@ class WorkerProcess:
 
     async def why_not_ready(self) -> str:
         """Return an empty text if this process claims events and its store answers."""
-        return await self._check.problem() if self.state == "working" else self.state
+        if self.state != "working":
+            return self.state
+        return await self._check.problem() or failed_renewal(self._stores)
 
     def report(self) -> Report:
         """Return the report to a supervisor."""
         report = {
             "state": self.state,
             "heartbeat": self.why_not_alive(),
+            "renewal": failed_renewal(self._stores),
             "store": self._store,
             "queues": [each.queue for each in self._stores],
         }

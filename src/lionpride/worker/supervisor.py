@@ -160,6 +160,11 @@ class Supervisor:
         states = ", ".join(f"{each.number} is {each.state}" for each in self.children.values())
         return f"no process works yet: {states or 'none is running'}"
 
+    def why_not_claiming(self) -> str:
+        """Return an empty text if at least one process renews its leases; else why one does not."""
+        problems = [str(each.report.get("renewal", "")) for each in self.children.values()]
+        return problems[0] if problems and all(problems) else ""
+
     def stores(self) -> list[Store]:
         """Return the stores of all queues that the processes have reported.
 

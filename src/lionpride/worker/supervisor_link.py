@@ -37,6 +37,7 @@ Report: TypeAlias = Mapping[str, Any]
 
 - ``state``: a ``State``.
 - ``heartbeat``: why the heartbeat counts as dead; an empty text if it does not.
+- ``renewal``: which queue claims nothing, since its leases are not renewed; "" if none.
 - ``store``, ``queues``: the URL of the store, and the names of the queues that the process runs.
 - ``metrics``: families as JSON; missing without metrics, or if they are those of the last report.
 """

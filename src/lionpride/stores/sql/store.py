@@ -177,6 +177,11 @@ class SqlStore:
         """See ``LeaseHolder``."""
         return self._backend.heartbeat.silence if self._backend.is_open else 0.0
 
+    @property
+    def renews_leases(self) -> bool:
+        """See ``LeaseHolder``."""
+        return not self._backend.is_open or self._backend.heartbeat.is_healthy
+
     async def close(self) -> None:
         """See ``Store.close``. A later call opens the database again."""
         self._alarm.off()
