@@ -173,7 +173,7 @@ async def test_until_empty_a_process_that_has_ended_is_not_replaced(what: str, s
 async def test_a_blocked_loop_is_not_alive_after_the_stated_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "LOOP_LIMIT", 0.2)
+    monkeypatch.setattr(module, "BLOCKED_AFTER", 0.2)
     monkeypatch.setattr(module, "_KILL_AFTER_GRACE", 0.1)
     supervisor = make("block", grace=0.0)
     async with running(supervisor) as task:

@@ -118,7 +118,7 @@ class _Connections:
             if len(self._tasks) >= MAX_CONNECTIONS and not self._end_oldest():
                 writer.transport.abort()
                 return
-            task = asyncio.create_task(self._converse(reader, writer, routes))
+            task = asyncio.create_task(self._serve_connection(reader, writer, routes))
             self._tasks.add(task)
             self._waiting[task] = None
             task.add_done_callback(self._forget)
@@ -145,7 +145,7 @@ class _Connections:
         self._tasks.discard(task)
         self._waiting.pop(task, None)
 
-    async def _converse(
+    async def _serve_connection(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, routes: Routes
     ) -> None:
         """Read one request and answer it."""

@@ -164,10 +164,10 @@ def _json(line: dict[str, Any]) -> str:
     try:
         return json.dumps(line, default=_text, allow_nan=False)
     except (TypeError, ValueError):
-        return json.dumps({key: _storable(value) for key, value in line.items()})
+        return json.dumps({key: _json_value(value) for key, value in line.items()})
 
 
-def _storable(value: object) -> Any:
+def _json_value(value: object) -> Any:
     """Return a value, or its text: a key may be no text, or a number may be NaN."""
     try:
         return json.loads(json.dumps(value, default=_text, allow_nan=False))

@@ -20,19 +20,19 @@ from ..stores.open import open_store
 from .recycling import RECYCLED
 from .supervisor_link import VARIABLE
 
-__all__ = ["LOOP_LIMIT", "Child", "Supervisor"]
+__all__ = ["BLOCKED_AFTER", "Child", "Supervisor"]
 
-LOOP_LIMIT: Final = 10.0
+BLOCKED_AFTER: Final = 10.0
 """Seconds without a report, after which the event loop of a process counts as blocked."""
 
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
 """Seconds before a process that died soon after its start is started again: twice as long each."""
 
-STEADY: Final = 60.0
+STABLE_AFTER: Final = 60.0
 """Seconds that a process has to run, so that its end counts as the first one again."""
 
-USAGE: Final = 2
+_USAGE_ERROR: Final = 2
 """Exit status of a process that could not carry out its command line."""
 
 _KILL_AFTER_GRACE: Final = 6.0
@@ -41,7 +41,7 @@ _KILL_AFTER_GRACE: Final = 6.0
 _KILL_SOON: Final = 4.0
 """Seconds after a second signal until a process is killed."""
 
-_DRAINED: Final = (0, RECYCLED, -signal.SIGTERM)
+_CLEAN_EXITS: Final = (0, RECYCLED, -signal.SIGTERM)
 """Exit statuses of processes that have interrupted nothing; SIGTERM itself ends one that has not
 begun to work, or has finished."""
 
@@ -142,7 +142,7 @@ class Supervisor:
         for child in self.children.values():
             if child.reported_at is None:
                 continue
-            if (silence := now - child.reported_at) > LOOP_LIMIT:
+            if (silence := now - child.reported_at) > BLOCKED_AFTER:
                 return (
                     f"process {child.number} (pid {child.process.pid}): its event loop has been "
                     f"blocked for {silence:.0f} s"
@@ -195,9 +195,9 @@ class Supervisor:
                 died += 1
                 await self._wait_after(number, error, _pause(died))
                 continue
-            code = await self._end_of(child, ours)
+            code = await self._wait_for_end(child, ours)
             if self._is_final(child, code):
-                if code not in _DRAINED:
+                if code not in _CLEAN_EXITS:
                     self._codes.append(code if code >= 0 else 128 - code)
                 return
             if code == RECYCLED:
@@ -206,8 +206,8 @@ class Supervisor:
                 continue
             lived = asyncio.get_running_loop().time() - child.started_at
             self.restarts["died"] += 1
-            died = 1 if lived >= STEADY else died + 1
-            pause = _pause(died) if lived < STEADY else 0.0
+            died = 1 if lived >= STABLE_AFTER else died + 1
+            pause = _pause(died) if lived < STABLE_AFTER else 0.0
             again = f"in {duration(pause)}" if pause else "now"
             self._log(child, logging.ERROR, f"{_ending(code)}; it is started again {again}")
             await self._wait(pause)
@@ -217,7 +217,7 @@ class Supervisor:
         if self._stopping.is_set():
             self._log(child, logging.INFO, _ending(code))
             return True
-        if code == USAGE and not self._has_worked:
+        if code == _USAGE_ERROR and not self._has_worked:
             self._log(child, logging.ERROR, f"{_ending(code)}; the other processes are stopped")
             self._failure = code
             self._stop(signal.SIGTERM)
@@ -250,7 +250,7 @@ class Supervisor:
             _send(child, signal.SIGTERM)
         return child, ours
 
-    async def _end_of(self, child: Child, ours: socket.socket) -> int:
+    async def _wait_for_end(self, child: Child, ours: socket.socket) -> int:
         """Read the reports of a process until it has ended.
 
         Returns:
