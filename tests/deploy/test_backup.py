@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -89,13 +89,15 @@ class Site:
         return output
 
 
-@contextmanager
-def site_of(kind: str, folder: Path) -> Iterator[Site]:
-    if kind == "sqlite":
-        yield Site(folder, None)
-    else:
-        with Server({}) as server:
-            yield Site(folder, server)
+@asynccontextmanager
+async def site_of(kind: str, folder: Path) -> AsyncIterator[Site]:
+    """A site, whose worker is stopped at the end."""
+    with nullcontext() if kind == "sqlite" else Server({}) as server:
+        site = Site(folder, server)
+        try:
+            yield site
+        finally:
+            await site.stop_worker()
 
 
 async def wrong(site: Site) -> set[str]:
@@ -110,69 +112,64 @@ KINDS = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 @pytest.mark.guard(120)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_restored_store_continues(kind: str, tmp_path: Path) -> None:
-    with site_of(kind, tmp_path) as site:
-        async with held_events() as (port, connections):
-            executor = site.executor()
-            finished = await executor.append(add(1, 1))
-            running = await executor.append(held(port))
-            pending = await executor.append(add(2, 2))
-            await site.start_worker()
-            connection = await connections.get()
-            assert await executor.result(finished) == 2
-            await site.run(block(RUNBOOK, "# " + KINDS[kind], 0))
+    async with site_of(kind, tmp_path) as site, held_events() as (port, connections):
+        executor = site.executor()
+        finished = await executor.append(add(1, 1))
+        running = await executor.append(held(port))
+        pending = await executor.append(add(2, 2))
+        await site.start_worker()
+        connection = await connections.get()
+        assert await executor.result(finished) == 2
+        await site.run(block(RUNBOOK, "# " + KINDS[kind], 0))
 
-            connection.close()
-            late = await executor.append(add(3, 3))
-            assert await executor.result(late) == 6
-            await executor.store.close()
-            await site.run(block(RUNBOOK, "systemctl stop"))
-            assert site.worker is not None
-            assert await site.worker.wait() == -signal.SIGKILL
-            await site.run(block(RUNBOOK, "# " + KINDS[kind], 1))
-            assert await wrong(site) == {"worker", "leases"}
+        connection.close()
+        late = await executor.append(add(3, 3))
+        assert await executor.result(late) == 6
+        await executor.store.close()
+        await site.run(block(RUNBOOK, "systemctl stop"))
+        assert site.worker is not None
+        assert await site.worker.wait() == -signal.SIGKILL
+        await site.run(block(RUNBOOK, "# " + KINDS[kind], 1))
+        assert await wrong(site) == {"worker", "leases"}
 
-            executor = site.executor()
-            assert await executor.store.get([late.id]) == [None]
-            new = await executor.append(add(4, 4))
-            await site.start_worker()
-            (await connections.get()).close()
-            for event, result in ((running, "released"), (pending, 4), (new, 8), (finished, 2)):
-                assert await executor.result(event.id) == result
-            ids = [each.id for each in (finished, running, pending, new)]
-            records = [each for each in await executor.store.get(ids) if each is not None]
-            numbers = [each.number for each in records]
-            assert numbers == sorted(set(numbers))
-            assert [each.attempt for each in records] == [1, 2, 1, 1]
-            await executor.store.close()
-        await site.stop_worker()
+        executor = site.executor()
+        assert await executor.store.get([late.id]) == [None]
+        new = await executor.append(add(4, 4))
+        await site.start_worker()
+        (await connections.get()).close()
+        for event, result in ((running, "released"), (pending, 4), (new, 8), (finished, 2)):
+            assert await executor.result(event.id) == result
+        ids = [each.id for each in (finished, running, pending, new)]
+        records = [each for each in await executor.store.get(ids) if each is not None]
+        numbers = [each.number for each in records]
+        assert numbers == sorted(set(numbers))
+        assert [each.attempt for each in records] == [1, 2, 1, 1]
+        await executor.store.close()
 
 
 @pytest.mark.guard(120)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_an_export_continues_in_another_store(kind: str, tmp_path: Path) -> None:
-    with site_of(kind, tmp_path) as site:
-        async with held_events() as (port, connections):
-            executor = site.executor()
-            running = await executor.append(held(port))
-            pending = await executor.append(add(2, 2))
-            await site.start_worker()
-            await connections.get()
-            await site.run(block(RUNBOOK, "lionpride export"))
-            await executor.store.close()
-            await site.run(block(RUNBOOK, "systemctl stop"))
-            async with Executor.of(
-                held, add, queue="crawl", store=f"sqlite:///{tmp_path}/copy.db"
-            ) as copy:
-                (await connections.get()).close()
-                assert await copy.result(running.id) == "released"
-                assert await copy.result(pending.id) == 4
-        await site.stop_worker()
+    async with site_of(kind, tmp_path) as site, held_events() as (port, connections):
+        executor = site.executor()
+        running = await executor.append(held(port))
+        pending = await executor.append(add(2, 2))
+        await site.start_worker()
+        await connections.get()
+        await site.run(block(RUNBOOK, "lionpride export"))
+        await executor.store.close()
+        await site.run(block(RUNBOOK, "systemctl stop"))
+        async with Executor.of(
+            held, add, queue="crawl", store=f"sqlite:///{tmp_path}/copy.db"
+        ) as copy:
+            (await connections.get()).close()
+            assert await copy.result(running.id) == "released"
+            assert await copy.result(pending.id) == 4
 
 
 @pytest.mark.guard(120)
 async def test_a_file_can_be_copied_while_a_worker_runs(tmp_path: Path) -> None:
-    site = Site(tmp_path, None)
-    async with held_events() as (port, connections):
+    async with site_of("sqlite", tmp_path) as site, held_events() as (port, connections):
         executor = site.executor()
         finished = await executor.append(add(1, 1))
         await executor.append(held(port))

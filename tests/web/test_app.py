@@ -154,6 +154,20 @@ async def test_a_page_of_a_database_without_tables_does_not_create_them() -> Non
     await store.close()
 
 
+async def test_text_that_is_no_utf8_breaks_no_page() -> None:
+    executor = JobExecutor()
+    jobs = [Job(name="caf\udce9"), Job(name="\ud800", ends="badly")]
+    await executor.append_many(jobs)
+    async with executor:
+        await executor.join()
+    page = web.app(executor)
+    async with client(page) as http:
+        for path in ("/", "/events", "/timeline", *(f"/events/{job.id}" for job in jobs)):
+            assert (await http.get(path)).status_code == 200
+        assert "caf\\udce9" in (await http.get(f"/events/{jobs[0].id}")).text
+    await page.aclose()
+
+
 def test_any_other_source_is_refused() -> None:
     with pytest.raises(ConfigurationError):
         web.app(object())  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from lionpride import ConfigurationError, Event, Executor, OperationError, Then,
 from lionpride.stores.memory import MemoryStore
 from lionpride.testing import faults as fault
 from lionpride.web.fastapi import CurrentExecutor, router
+from tools.postgres_server import Server
 
 
 @job
@@ -202,6 +203,68 @@ async def test_a_body_that_is_not_json_is_refused(make_app: Callable[..., Any]) 
         assert (await client.post("/add", content=b"{", headers=headers)).status_code == 422
 
 
+async def test_a_body_that_is_no_json_by_its_type_is_refused(make_app: Callable[..., Any]) -> None:
+    executor = executor_of()
+    async with client_of(make_app(executor)) as client:
+        for content_type in ("text/plain", "application/x-www-form-urlencoded", "x/json"):
+            headers = {"Content-Type": content_type}
+            answer = await client.post("/add", content=b'{"left": 1}', headers=headers)
+            assert answer.status_code in (415, 422)
+        headers = {"Content-Type": "application/vnd.api+json; charset=utf-8"}
+        answer = await client.post("/add", content=b'{"left": 1}', headers=headers)
+        assert answer.status_code == 202
+    assert len(executor.states.items) == 1
+
+
+async def test_a_body_that_is_too_large_is_refused(make_app: Callable[..., Any]) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b" " * 100
+
+    executor = executor_of()
+    async with client_of(make_app(executor, max_body=1000)) as client:
+        for large in ({"json": {"message": "x" * 1000}}, {"content": parts()}):
+            answer = await client.post("/fail", **large)  # type: ignore[arg-type]
+            assert answer.status_code == 413
+            assert answer.json() == {"detail": "A body may have 1000 bytes."}
+        assert (await client.post("/fail", json={"message": "x" * 900})).status_code == 202
+    assert len(executor.states.items) == 1
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e400"])
+async def test_a_number_that_is_not_finite_is_refused(
+    make_app: Callable[..., Any], number: str
+) -> None:
+    async with client_of(make_app(executor_of())) as client:
+        headers = {"Content-Type": "application/json"}
+        body = f'{{"left": {number}}}'
+        answer = await client.post("/add", content=body, headers=headers)
+        assert answer.status_code == 422
+        assert answer.json()["detail"][0]["loc"] == ["body", "left"]
+
+
+async def test_a_refused_body_is_not_shown(make_app: Callable[..., Any]) -> None:
+    async with client_of(make_app(executor_of())) as client:
+        body = {"day": "2026-01-01", "password": ["top secret"]}
+        answer = await client.post("/Held", json=body)
+        assert answer.status_code == 422
+        assert "secret" not in answer.text
+
+
+async def test_text_that_is_no_utf8_is_shown_escaped(make_app: Callable[..., Any]) -> None:
+    executor = executor_of()
+    async with client_of(make_app(executor)) as client:
+        Words.line.put_nowait("caf\udce9")
+        Words.line.put_nowait("")
+        uid = (await client.post("/Words")).json()["id"]
+        answer = await client.get(f"/Words/{uid}?wait=10")
+        assert answer.json()["result"] == ["caf\udce9"]
+        assert '"caf\\udce9"' in (await client.get(f"/Words/{uid}/stream")).text
+        failed = await executor.append(fail("caf\udce9"))
+        state = (await client.get(f"/fail/{failed.id}?wait=10")).json()
+        assert state["error"]["message"] == "caf\udce9"
+
+
 async def test_an_event_without_required_fields_needs_no_body(
     make_app: Callable[..., Any],
 ) -> None:
@@ -260,6 +323,35 @@ async def test_a_store_that_fails_is_503(make_app: Callable[..., Any]) -> None:
         ):
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
             assert "injected" not in answer.text
+
+
+@pytest.mark.guard(60)
+async def test_a_database_that_is_away_for_a_while_is_bridged(
+    make_app: Callable[..., Any],
+) -> None:
+    with Server() as database:
+        executor = executor_of(f"{database.url}&lionpride_patience=2")
+        async with client_of(make_app(executor)) as client:
+            uid = (await client.post("/Held")).json()["id"]
+            async with client.stream("GET", f"/Held/{uid}/stream") as response:
+                found = messages(response)
+                assert (await anext(found))[0] == "progress"
+                database.stop("immediate")
+                for answer in await asyncio.gather(
+                    client.post("/add", json={"left": 1}),
+                    client.get(f"/Held/{uid}"),
+                    client.get(f"/Held/{uid}/stream"),
+                    client.post(f"/Held/{uid}/cancel"),
+                ):
+                    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+                    assert "postgres" not in answer.text
+                early = asyncio.create_task(client.post("/add?wait=10", json={"left": 1}))
+                database.start()
+                assert (await early).json()["result"] == 2
+                Held.gate.set()
+                async for name, _, data in found:
+                    if name == "finished":
+                        assert data["status"] == "completed"
 
 
 # --------------------------------------------------------------------------------------- cancel
@@ -401,6 +493,8 @@ def test_what_cannot_work_is_refused_at_once(make: Any) -> None:
         make(executor, int, public=True)
     with pytest.raises(ConfigurationError, match="max_wait must be a number"):
         make(executor, add, public=True, max_wait=0)
+    with pytest.raises(ConfigurationError, match="max_body must be a number of bytes"):
+        make(executor, add, public=True, max_body=0)
 
 
 def test_a_lifespan_that_cannot_work_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,22 +7,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, TypeAlias
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query
+from fastapi.exceptions import RequestValidationError
 from fastapi.params import Depends as DependsParam
+from fastapi.routing import APIRoute
 from pydantic import ValidationError as PydanticError
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ..core import Event, Executor, Job
 from ..errors import ConfigurationError
+from .encoding import json_response
 from .event_api.event_stream import follow
 from .event_api.event_types import EventType, Problem, event_types_of, problems_of
-from .event_api.operations import Limits, Operations
+from .event_api.operations import Limits, Operations, limited
 from .event_api.routes import check_guard, gone
 from .hosting import executor_of
 
@@ -49,6 +52,7 @@ def router(
     max_wait: float = 30.0,
     retry_after: float = 5.0,
     heartbeat: float = 15.0,
+    max_body: int = 1_048_576,
 ) -> APIRouter:
     """Return a router with which clients submit and follow events of named types.
 
@@ -63,6 +67,7 @@ def router(
         max_wait: See ``web.routes``.
         retry_after: See ``web.routes``.
         heartbeat: See ``web.routes``.
+        max_body: See ``web.routes``.
 
     Raises:
         ConfigurationError: if neither ``dependencies`` nor ``public=True`` is given, or both; if
@@ -70,7 +75,7 @@ def router(
             are in memory and nothing runs them.
     """
     check_guard("dependencies", is_guarded=bool(dependencies), public=public)
-    operations = Operations(executor, Limits(max_wait, retry_after, heartbeat))
+    operations = Operations(executor, Limits(max_wait, retry_after, heartbeat, max_body))
 
     @asynccontextmanager
     async def checked(_: Any) -> AsyncIterator[None]:
@@ -81,13 +86,42 @@ def router(
             )
         yield
 
-    made = APIRouter(dependencies=list(dependencies), lifespan=checked)
+    made = APIRouter(
+        dependencies=list(dependencies), lifespan=checked, route_class=_route_class(max_body)
+    )
     for kind in event_types_of(executor, event_types).values():
         _add_submit(made, operations, kind)
         _add_read(made, operations, kind)
         _add_stream(made, operations, kind)
         _add_cancel(made, operations, kind)
     return made
+
+
+def _route_class(max_body: int) -> type[APIRoute]:
+    """Return a class of routes that refuse large bodies, and never show a refused one."""
+
+    class Route(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handler = super().get_route_handler()
+
+            async def handle(request: Request) -> Response:
+                request = limited(request, max_body)
+                try:
+                    await request.body()  # FastAPI would answer 400 if it were too large
+                    return await handler(request)
+                except ClientDisconnect:
+                    return gone()
+                except RequestValidationError as error:
+                    # The input may be a secret, or NaN, which FastAPI cannot write as JSON.
+                    problems = [
+                        {name: each[name] for name in ("type", "loc", "msg")}
+                        for each in error.errors()
+                    ]
+                    raise RequestValidationError(problems) from error
+
+            return handle
+
+    return Route
 
 
 def _add_submit(made: APIRouter, operations: Operations, kind: EventType) -> None:
@@ -101,10 +135,7 @@ def _add_submit(made: APIRouter, operations: Operations, kind: EventType) -> Non
             event = kind.event(kind.fields() if body is None else body)
         except PydanticError as error:
             raise HTTPException(422, problems_of(error)) from error
-        try:
-            return await operations.submit(kind, event, idempotency_key, wait, request)
-        except ClientDisconnect:
-            return gone()
+        return await operations.submit(kind, event, idempotency_key, wait, request)
 
     model: Any = kind.fields
     submit.__annotations__ |= {
@@ -130,10 +161,7 @@ def _add_submit(made: APIRouter, operations: Operations, kind: EventType) -> Non
 
 def _add_read(made: APIRouter, operations: Operations, kind: EventType) -> None:
     async def read(request: Request, id: UUID, wait: float = 0.0) -> Response:  # noqa: A002
-        try:
-            return JSONResponse(await operations.read(kind, id, wait, request.receive))
-        except ClientDisconnect:
-            return gone()
+        return json_response(await operations.read(kind, id, wait, request.receive))
 
     read.__annotations__ |= {"wait": _wait_in(operations)}
     made.get(

@@ -64,5 +64,6 @@ async def metrics(request: Request) -> Response:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     """Return 503; with the reason and the address only if the request may look."""
-    details = f": {error}" if await context_of(request).access.may(request, LOOK) else ""
+    reason = f"no answer within {STORE_TIMEOUT:g} s" if isinstance(error, TimeoutError) else error
+    details = f": {reason}" if await context_of(request).access.may(request, LOOK) else ""
     return plain(f"the store does not answer{details}\n", 503)

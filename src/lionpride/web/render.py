@@ -15,6 +15,7 @@ from ..core import EventStatus
 from ..drawing.text import duration, how_far, plural, rate, shorten, wait
 from .access import HEADERS
 from .context import PageContext
+from .encoding import encoded
 from .query_params import BLOCKED, link
 
 __all__ = ["clock", "page", "plain"]
@@ -131,7 +132,7 @@ async def page(
         source = _gathered(template.generate_async(all_values))
         response = StreamingResponse(source, status, HEADERS, "text/html")
     else:
-        response = HTMLResponse(await template.render_async(all_values), status, HEADERS)
+        response = HTMLResponse(encoded(await template.render_async(all_values)), status, HEADERS)
     context.access.keep_session(request, response, session)
     return response
 
@@ -141,13 +142,13 @@ async def _gathered(source: AsyncIterator[str]) -> AsyncIterator[bytes]:
     pieces: list[str] = []
     async for piece in source:
         if piece == FLUSH:
-            yield "".join(pieces).encode()
+            yield encoded("".join(pieces))
             pieces.clear()
         else:
             pieces.append(piece)
-    yield "".join(pieces).encode()
+    yield encoded("".join(pieces))
 
 
 def plain(text: str, status: int = 200) -> Response:
     """Return a plain text."""
-    return PlainTextResponse(text, status, HEADERS)
+    return PlainTextResponse(encoded(text), status, HEADERS)

@@ -19,6 +19,7 @@ from ...engine.stream_reader import StreamReader
 from ...errors import LionprideError
 from ...model.execution import TERMINAL
 from ..access import LOG
+from ..encoding import encoded
 from ..server_stop import stopping
 from .event_types import EventType, public_json
 from .operations import Operations, disconnected
@@ -76,15 +77,15 @@ class _Messages:
         self._uid = uid
         self._after = after
         self._is_stream = False
-        self._queue: asyncio.Queue[str | None] = asyncio.Queue(_QUEUE)
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUE)
 
-    async def until_gone(self, receive: Receive) -> AsyncIterator[str]:
+    async def until_gone(self, receive: Receive) -> AsyncIterator[bytes]:
         """Yield messages until the event has finished, the client is gone or the server stops."""
         reader = asyncio.create_task(self._read())
         ends = {asyncio.create_task(each) for each in (disconnected(receive), stopping())}
-        getter: asyncio.Task[str | None] | None = None
+        getter: asyncio.Task[bytes | None] | None = None
         try:
-            yield "retry: 2000\n\n"
+            yield b"retry: 2000\n\n"
             while True:
                 getter = getter or asyncio.create_task(self._queue.get())
                 done, _ = await asyncio.wait(
@@ -95,7 +96,7 @@ class _Messages:
                 if done & ends:
                     return
                 if getter not in done:
-                    yield ": heartbeat\n\n"
+                    yield b": heartbeat\n\n"
                     continue
                 message, getter = getter.result(), None
                 if message is None:
@@ -156,7 +157,7 @@ class _Messages:
                 position = f"{reader.attempt}-{count}"
                 await self._queue.put(_message("chunk", public_json(chunk), position))
 
-    async def _last_message(self) -> str | None:
+    async def _last_message(self) -> bytes | None:
         """Return the message with the final state; None if the event has not finished."""
         try:
             record = await self._operations.record(self._kind, self._uid)
@@ -169,7 +170,7 @@ class _Messages:
         return _message("finished", state, END)
 
 
-def _message(name: str, data: Any, uid: str | None = None) -> str:
+def _message(name: str, data: Any, uid: str | None = None) -> bytes:
     """Return a server-sent event; JSON has no line breaks."""
     head = f"event: {name}\n" if uid is None else f"event: {name}\nid: {uid}\n"
-    return f"{head}data: {json.dumps(data, ensure_ascii=False)}\n\n"
+    return encoded(f"{head}data: {json.dumps(data, ensure_ascii=False)}\n\n")

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse
-from starlette.types import Receive
+from starlette.responses import Response
+from starlette.types import Message, Receive
 
 from ...core import Event, Executor
 from ...errors import (
@@ -26,10 +26,11 @@ from ...errors import (
 from ...model.execution import TERMINAL
 from ...model.finite import is_finite
 from ...stores.record import Record
+from ..encoding import json_response
 from ..server_stop import stopping
 from .event_types import EventType
 
-__all__ = ["Limits", "Operations", "disconnected"]
+__all__ = ["Limits", "Operations", "disconnected", "limited"]
 
 MAX_KEY: Final = 200
 """Characters of an ``Idempotency-Key``."""
@@ -42,12 +43,13 @@ _MAX_CONTINUATIONS: Final = 1000
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of requests, in seconds.
+    """Bounds of requests.
 
     Attributes:
-        max_wait: The longest ``?wait=``.
-        retry_after: The header ``Retry-After`` of an answer 503.
-        heartbeat: Silence in a stream after which a comment is sent.
+        max_wait: The longest ``?wait=``, in seconds.
+        retry_after: Seconds of the header ``Retry-After`` of an answer 503.
+        heartbeat: Seconds of silence in a stream after which a comment is sent.
+        max_body: Bytes of the largest body.
 
     Raises:
         ConfigurationError: if one is not a finite number above 0.
@@ -56,6 +58,7 @@ class Limits:
     max_wait: float = 30.0
     retry_after: float = 5.0
     heartbeat: float = 15.0
+    max_body: int = 1_048_576
 
     def __post_init__(self) -> None:
         for name in ("max_wait", "retry_after", "heartbeat"):
@@ -64,6 +67,9 @@ class Limits:
                 raise ConfigurationError(
                     f"{name} must be a number of seconds above 0, not {value!r}"
                 )
+        most: Any = self.max_body
+        if not isinstance(most, int) or most < 1:
+            raise ConfigurationError(f"max_body must be a number of bytes above 0, not {most!r}")
 
 
 class Operations:
@@ -80,7 +86,7 @@ class Operations:
 
     async def submit(
         self, kind: EventType, event: Event, key: str | None, wait: float, request: Request
-    ) -> JSONResponse:
+    ) -> Response:
         """Append an event, and return its state after a wait.
 
         Args:
@@ -116,7 +122,7 @@ class Operations:
         state = await self.read(kind, held.id, wait, request.receive)
         status = 200 if is_repeat else 201 if state["status"] in TERMINAL else 202
         location = f"{request.url.path.rstrip('/')}/{held.id}"
-        return JSONResponse(state, status, {"Location": location})
+        return json_response(state, status, {"Location": location})
 
     async def read(
         self, kind: EventType, uid: UUID, wait: float, receive: Receive
@@ -133,7 +139,7 @@ class Operations:
             record = await self.record(kind, uid)
         return kind.state_of(uid, await self.last(record))
 
-    async def cancel(self, kind: EventType, uid: UUID) -> JSONResponse:
+    async def cancel(self, kind: EventType, uid: UUID) -> Response:
         """Cancel an event.
 
         Returns:
@@ -152,7 +158,7 @@ class Operations:
         last = await self.last(await self.record(kind, uid))
         if not has_cancelled and last.status.value != "cancelled":
             raise HTTPException(409, f"The event has finished: {last.status.value}.")
-        return JSONResponse(kind.state_of(uid, last), 200 if last.status in TERMINAL else 202)
+        return json_response(kind.state_of(uid, last), 200 if last.status in TERMINAL else 202)
 
     async def record(self, kind: EventType, uid: UUID) -> Record:
         """Return the record of an event of a type.
@@ -207,6 +213,24 @@ class Operations:
     def _unavailable(self, reason: str = "The store does not answer.") -> HTTPException:
         seconds = max(1, round(self.limits.retry_after))
         return HTTPException(503, reason, {"Retry-After": str(seconds)})
+
+
+def limited(request: Request, most: int) -> Request:
+    """Return a request whose body cannot have more than some bytes.
+
+    To read a longer one raises HTTPException with 413, before it is all in memory.
+    """
+    received = 0
+
+    async def receive() -> Message:
+        nonlocal received
+        message = await request.receive()
+        received += len(message.get("body", b""))
+        if received > most:
+            raise HTTPException(413, f"A body may have {most} bytes.")
+        return message
+
+    return Request(request.scope, receive)
 
 
 async def disconnected(receive: Receive) -> None:

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from pydantic import ValidationError as PydanticError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ...core import Event, Executor, Job
 from ...errors import ConfigurationError
+from ..encoding import json_response
 from .event_stream import follow
 from .event_types import EventType, event_types_of, problems_of
-from .operations import Limits, Operations
+from .operations import Limits, Operations, limited
 
 __all__ = ["Guard", "check_guard", "gone", "routes"]
 
 Guard: TypeAlias = Callable[[Request], bool | Awaitable[bool]]
 """Returns True if a request may submit and follow events."""
+
+_JSON: Final = re.compile(r"application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
+"""A page of another site cannot send a body of this type without leave, as it can a form."""
 
 _Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -36,6 +41,7 @@ def routes(
     max_wait: float = 30.0,
     retry_after: float = 5.0,
     heartbeat: float = 15.0,
+    max_body: int = 1_048_576,
 ) -> list[Route]:
     """Return routes for Starlette with which clients submit and follow events of named types.
 
@@ -53,17 +59,18 @@ def routes(
         max_wait: The highest number of seconds of ``?wait=``.
         retry_after: Seconds of the header ``Retry-After``, if the queue is full.
         heartbeat: Seconds without a message after which a stream sends a comment.
+        max_body: Bytes of the largest body that is accepted.
 
     Raises:
         ConfigurationError: if neither ``authorize`` nor ``public=True`` is given, or both; or if
             the executor does not accept a type.
     """
     check_guard("authorize", is_guarded=authorize is not None, public=public)
-    operations = Operations(executor, Limits(max_wait, retry_after, heartbeat))
+    operations = Operations(executor, Limits(max_wait, retry_after, heartbeat, max_body))
     found = list[Route]()
     for name, kind in event_types_of(executor, event_types).items():
         for path, method, handler in _handlers(operations, kind):
-            guarded = _guarded(handler, authorize)
+            guarded = _guarded(handler, authorize, max_body)
             found.append(Route(f"/{name}{path}", guarded, methods=[method]))
     return found
 
@@ -89,16 +96,19 @@ def check_guard(option: str, *, is_guarded: bool, public: bool) -> None:
 
 def _handlers(operations: Operations, kind: EventType) -> list[tuple[str, str, _Handler]]:
     async def submit(request: Request) -> Response:
+        body = await request.body()
+        if body and not _JSON.match(request.headers.get("content-type", "")):
+            raise HTTPException(415, "Send JSON, with Content-Type: application/json.")
         try:
-            event = kind.parse(await request.body())
+            event = kind.parse(body)
         except PydanticError as error:
-            return JSONResponse({"detail": problems_of(error)}, 422)
+            return json_response({"detail": problems_of(error)}, 422)
         wait, key = _wait_of(request, operations), request.headers.get("idempotency-key")
         return await operations.submit(kind, event, key, wait, request)
 
     async def read(request: Request) -> Response:
         wait = _wait_of(request, operations)
-        return JSONResponse(await operations.read(kind, _id_of(request), wait, request.receive))
+        return json_response(await operations.read(kind, _id_of(request), wait, request.receive))
 
     async def stream(request: Request) -> Response:
         last_id = request.headers.get("last-event-id")
@@ -115,7 +125,7 @@ def _handlers(operations: Operations, kind: EventType) -> list[tuple[str, str, _
     ]
 
 
-def _guarded(handler: _Handler, authorize: Guard | None) -> _Handler:
+def _guarded(handler: _Handler, authorize: Guard | None, max_body: int) -> _Handler:
     """Return a handler that answers errors as JSON, and refuses requests."""
 
     async def guarded(request: Request) -> Response:
@@ -124,9 +134,9 @@ def _guarded(handler: _Handler, authorize: Guard | None) -> _Handler:
                 answer = authorize(request)
                 if (await answer if inspect.isawaitable(answer) else answer) is not True:
                     raise HTTPException(403, "You may not do this.")
-            return await handler(request)
+            return await handler(limited(request, max_body))
         except HTTPException as error:
-            return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+            return json_response({"detail": error.detail}, error.status_code, error.headers)
         except ClientDisconnect:
             return gone()
 
