@@ -270,6 +270,31 @@ async def test_another_process_makes_room(tmp_path: Path) -> None:
     assert [task.result().execution.arrival for task in tasks] == [3, 4, 5, 6]
 
 
+async def test_another_process_makes_room_for_one_that_had_not_opened_the_file(
+    tmp_path: Path,
+) -> None:
+    """As ``lionpride append --wait`` does: the append is the first use of the store."""
+
+    def over(**config: Any) -> Executor:
+        store = SqliteStore(tmp_path / "run.db", "jobs", synchronous="NORMAL")
+        return JobExecutor(config, store=store)
+
+    first, waiting, working = over(), over(max_queue_size=2), over()
+    try:
+        await first.append_many([Job(), Job()])
+        (task,) = crowd(waiting, "a")
+        await turns()
+        await waiting.store.counts()  # the append was refused before this is answered
+        async with asyncio.timeout(30):
+            async with working:
+                await task
+                await working.join()
+    finally:
+        for executor in (first, waiting, working):
+            await executor.store.close()
+    assert task.result().execution.arrival == 3
+
+
 async def test_a_full_file_lets_in_what_fits(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "run.db", "jobs", synchronous="NORMAL")
     executor = JobExecutor({"max_queue_size": 5, "concurrency_limit": 2}, store=store)

@@ -108,6 +108,7 @@ class SqliteBackend:
                 local_events=self._local.events,
                 committed=self._committed,
             )
+            self._watch.look()  # a listener may wait since before the file was opened
         return self._file
 
     @property
