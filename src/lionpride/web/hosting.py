@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Final, Literal, TypeAlias
 
 from starlette.requests import Request
 
 from ..core import Executor
-from ..errors import ConfigurationError, OperationError
+from ..errors import ConfigurationError, OperationError, StoreError
+from .access import LOG
 from .app import Gate
 
 __all__ = ["Run", "executor_of", "lifespan"]
@@ -20,6 +22,12 @@ Run: TypeAlias = Literal["never", "here"]
 
 STATE: Final = "lionpride_executor"
 """The key of the executor in the state of the application."""
+
+
+FIRST_PAUSE: Final = 1.0
+"""Seconds after the first failure of a store until the events run again."""
+
+LONGEST_PAUSE: Final = 30.0
 
 
 def lifespan(
@@ -36,7 +44,9 @@ def lifespan(
     Args:
         executor: The executor; ``executor_of`` returns it to the handlers of requests.
         run: "here" runs its events in the web process; when that ends, running events have the
-            ``grace`` of the executor to finish. "never" runs nothing: workers are other processes.
+            ``grace`` of the executor to finish. If the store is away for longer than its
+            ``patience``, they run again when it is back. "never" runs nothing: workers are other
+            processes.
         page: A page of ``web.app`` that is mounted in the application; it is closed at the end.
 
     Raises:
@@ -52,7 +62,7 @@ def lifespan(
     async def opened(_: Any) -> AsyncIterator[Mapping[str, Any]]:
         try:
             if run == "here":
-                async with executor:
+                async with _running(executor):
                     yield {STATE: executor}
             else:
                 await executor.store.counts()
@@ -65,6 +75,48 @@ def lifespan(
                 await page.aclose()
 
     return opened
+
+
+@asynccontextmanager
+async def _running(executor: Executor) -> AsyncIterator[None]:
+    """Run events until the end of the block, and again after each outage of the store.
+
+    The run has a task of its own: a run that fails cancels the task that has entered the executor,
+    and the server would go on without it.
+    """
+    begun, ending = asyncio.Event(), asyncio.Event()
+    run = asyncio.create_task(_run_again(executor, begun, ending))
+    beginning = asyncio.create_task(begun.wait())
+    try:
+        await asyncio.wait((run, beginning), return_when=asyncio.FIRST_COMPLETED)
+        if not run.done():
+            yield
+    finally:
+        beginning.cancel()
+        ending.set()
+        await run
+
+
+async def _run_again(executor: Executor, begun: asyncio.Event, ending: asyncio.Event) -> None:
+    pause, time = FIRST_PAUSE, asyncio.get_running_loop().time
+    while not ending.is_set():
+        began = time()
+        try:
+            async with executor:
+                begun.set()
+                await ending.wait()
+        except StoreError as error:
+            if ending.is_set() or not (begun.is_set() and error.retryable):
+                raise
+            pause = FIRST_PAUSE if time() - began > LONGEST_PAUSE else pause
+            LOG.warning("%s; the events run again in %g s", error, pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ending.wait(), pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+        except Exception:
+            if begun.is_set():
+                LOG.exception("the events of %r do not run any more", executor.store.queue)
+            raise
 
 
 def executor_of(request: Request) -> Executor:
