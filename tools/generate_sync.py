@@ -159,6 +159,8 @@ __all__ = ("Batch", "Executor", "Schedules")
 E = TypeVar("E", bound=Event)
 R = TypeVar("R")
 
+_delays_interrupts = delays_interrupts(lambda own: own._bridge.interrupt())  # noqa: SLF001
+
 
 class Executor:
     """The asynchronous ``Executor`` for code without an event loop.
@@ -188,6 +190,7 @@ class Executor:
         """The asynchronous executor. It may be called in the loop of this module only."""
         return self._bridge.executor
 
+    @_delays_interrupts
     def __enter__(self) -> Self:
         """Start the executor, and run events in the background, in the daemon thread.
 
@@ -198,6 +201,7 @@ class Executor:
         self._bridge.enter()
         return self
 
+    @_delays_interrupts
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -206,8 +210,8 @@ class Executor:
     ) -> None:
         """Stop, let running events finish within the grace time, and return the rest to pending.
 
-        Ctrl-C ends the grace time. In a forked child of the process that has entered the block,
-        nothing happens.
+        Ctrl-C ends the grace time. There is none if a second Ctrl-C has left the block. In a forked
+        child of the process that has entered the block, nothing happens.
 
         Raises:
             BaseException: the error of the run, if it has failed.
@@ -484,6 +488,7 @@ def _imports(sources: Iterable[str], text: str) -> str:
         "from ..engine.batch import Batch as AsyncBatch",
         "from .bridge import Bridge",
         "from .call import Caller, several",
+        "from .interrupts import delays_interrupts",
         "from .iteration import Iteration",
         "import builtins",
         "from typing import Generic",

@@ -1,10 +1,12 @@
 """Forked children: PostgreSQL is opened again, and the parent goes on undisturbed."""
 
 from pathlib import Path
+from time import monotonic
 
+import psycopg
 import pytest
 from stores.homes import Home
-from sync.jobs import postgres_url, run
+from sync.jobs import postgres_url, run, start
 
 FORK = """
 executor = Executor.of(square, queue="q", store=store)
@@ -53,6 +55,47 @@ waiter.join()
         postgres_url(home),
     )
     assert sorted(lines) == [*["child: True"] * 3, "parent: 84", "waiter: EventCancelledError"]
+
+
+def test_the_server_notices_the_end_of_a_parent_whose_child_goes_on(home: Home) -> None:
+    """The child keeps no socket of the parent, also not that of the heartbeat."""
+    script = """
+executor = Executor.of(endless, queue="q", store=store)
+executor.__enter__()
+executor.append(endless())
+sys.stdin.readline()
+if os.fork() == 0:
+    print("child", flush=True)
+    sys.stdin.readline()
+    os._exit(0)
+threading.Event().wait()
+"""
+    query = """
+    SELECT pid FROM pg_stat_activity
+    WHERE strpos(query, %s) > 0 AND strpos(query, %s) > 0 AND pid <> ALL(%s)
+    """
+    with psycopg.connect(home.url, autocommit=True) as connection:
+
+        def pids(what: str, but: list[int]) -> list[int]:
+            found = connection.execute(query, (f'"{home.schema}"', what, but))
+            return [row[0] for row in found]
+
+        ours = pids("", [])
+        with start(script, f"{postgres_url(home)}&lionpride_lease=1") as process:
+            try:
+                while not pids("SET heartbeat_at", ours):
+                    assert process.poll() is None
+                process.stdin.write("fork\n")
+                process.stdin.flush()
+                assert process.stdout.readline() == "child\n"
+                assert len(pids("", ours)) > 1
+                process.kill()
+                until = monotonic() + 20
+                while pids("", ours):
+                    assert monotonic() < until, "the child has a connection of the parent"
+            finally:
+                process.kill()
+                process.stdin.close()
 
 
 def test_a_child_that_ends_as_usual_leaves_the_parent_alone(home: Home) -> None:

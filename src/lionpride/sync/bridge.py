@@ -11,6 +11,7 @@ from typing import TypeAlias, TypeVar
 from ..engine.executor import Executor
 from ..errors import OperationError
 from .call import Call, Caller, Calls, Deadline
+from .interrupts import is_second_interrupt, unwatch, watch
 from .iteration import Iteration
 from .loop_thread import LOCK, LoopThread, current_thread, refuse_green_threads
 from .run import Run
@@ -36,15 +37,20 @@ class Opened:
         self.executor = executor
         self.thread = thread
         self.run: Run | None = None
-        """The run of ``with executor:``."""
+        """The latest run of ``with executor:``."""
 
         self.calls = Calls()
         """The calls that are under way."""
 
+    @property
+    def is_running(self) -> bool:
+        """True in ``with executor:``."""
+        return self.run is not None and not self.run.has_ended
+
     async def close(self) -> None:
         """End the run, if there is one, and close the store."""
         try:
-            if self.run is not None:
+            if self.run is not None and self.is_running:
                 await self.run.end(None)
         finally:
             await self.executor.store.close()
@@ -109,8 +115,7 @@ class Bridge:
         opened = self._ready(name)
         caller = Caller(opened.thread)
         call = Call(caller, partial(make, opened.executor, caller), opened.calls)
-        opened.thread.post(call.begin)
-        return call.wait(deadline, must_end=must_end)
+        return call.run(deadline, must_end=must_end)
 
     def call_plain(self, name: str, make: Callable[[Executor], T]) -> T:
         """Call a function of the executor that is not async in the loop; see ``call``."""
@@ -156,14 +161,19 @@ class Bridge:
         """Begin a run of the executor in the background; see ``Executor.__enter__``."""
         opened = self._ready("__enter__")
         run = Run(opened.executor, opened.fail_calls)
-        with LOCK:
-            if opened.run is not None:
-                raise OperationError("the executor runs already: enter `with` once at a time")
-            opened.run = run
         try:
+            with LOCK:
+                if opened.is_running:
+                    raise OperationError("the executor runs already: enter `with` once at a time")
+                opened.run = run
+            watch(run)
             self.call("__enter__", lambda *_: run.begin(), must_end=True)
-        except BaseException:
-            opened.run = None
+            if run.is_interrupted:
+                raise KeyboardInterrupt
+        except BaseException as error:
+            self._abort(run)
+            if run.is_interrupted:
+                raise KeyboardInterrupt from error
             raise
 
     def leave(self, error: BaseException | None) -> None:
@@ -177,21 +187,46 @@ class Bridge:
             return
         run = opened.run
         try:
+            if is_second_interrupt(error):
+                opened.thread.post(run.cancel)
             opened.thread.post(opened.calls.reset)
             self.call("__exit__", lambda *_: run.end(error), must_end=True)
         except BaseException:
-            if not run.has_ended:  # a signal came before the call had begun
-                self.call("__exit__", lambda *_: run.abort(), must_end=True)
+            self._abort(run)
             raise
+        unwatch(run)
+        if run.is_interrupted:
+            raise KeyboardInterrupt
+
+    def _abort(self, run: Run) -> None:
+        """End a run without the grace time."""
+        try:
+            self.call("__exit__", lambda *_: run.abort(), must_end=True)
         finally:
-            opened.run = None
+            unwatch(run)
+
+    def interrupt(self) -> bool:
+        """End the run without the grace time, and return True; called while it starts or stops.
+
+        Returns:
+            False if that was done already, or there is no run.
+        """
+        opened = self._opened
+        run = None if opened is None else opened.run
+        if opened is None or run is None or run.is_interrupted or run.has_ended:
+            return False
+        if not opened.thread.is_usable:
+            return False
+        opened.thread.post(run.cancel)  # first: the next interrupt may come between the two
+        run.is_interrupted = True
+        return True
 
     def close(self) -> None:
         """Close the store, if this process has used it; a later call opens it again."""
         opened = self._opened
         if opened is None or opened.thread is not current_thread():
             return
-        if opened.run is not None:
+        if opened.is_running:
             raise OperationError("the executor runs: leave its `with` block, which closes it")
         self.call("close", lambda executor, _: executor.store.close(), must_end=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from math import isfinite
 from queue import Empty, SimpleQueue
@@ -216,9 +217,10 @@ class Call(Generic[T]):
     # -- in the loop -------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Begin the coroutine."""
-        self._calls.add(self)
-        self._task = self._caller.thread.loop.create_task(self._run())
+        """Begin the coroutine, if it has not begun."""
+        if self._task is None:
+            self._calls.add(self)
+            self._task = self._caller.thread.loop.create_task(self._run())
 
     async def _run(self) -> None:
         self._has_begun = True
@@ -255,10 +257,11 @@ class Call(Generic[T]):
 
     # -- in the thread -----------------------------------------------------------------------
 
-    def wait(self, deadline: Deadline, *, must_end: bool = False) -> T:
-        """Wait for the coroutine, and run the functions that it asks for meanwhile.
+    def run(self, deadline: Deadline, *, must_end: bool = False) -> T:
+        """Run the coroutine, and the functions that it asks for, and return its result.
 
-        If the wait is interrupted, the coroutine is cancelled.
+        A signal handler may raise an exception at any instruction. The coroutine is then
+        cancelled, or it never begins.
 
         Args:
             deadline: When to stop.
@@ -268,28 +271,46 @@ class Call(Generic[T]):
             TimeoutError: if the deadline has passed.
             BaseException: any error of the coroutine, or of a signal handler.
         """
-        caller, stopped = self._caller, None
-        get = caller.messages.get
-        while True:
-            try:
-                # An exception of a signal handler may get lost with a message: look at times.
-                message = get(timeout=_GLANCE if stopped else deadline.left())
-                if message is None:
-                    break
-                message()
-            except BaseException as error:
-                if isinstance(error, Empty):
-                    if stopped is not None and not self._has_ended:
-                        continue
-                    if self._has_ended:
-                        break
-                    error = deadline.error("the call was cancelled; what it has begun goes on")
-                if stopped is not None or not must_end:
-                    caller.thread.post(self._give_up)
-                    raise error from None
-                stopped = error
-                caller.thread.post(self.cancel)
+        thread, stopped = self._caller.thread, None
+        try:
+            thread.post(self.begin)
+            self._run_messages(deadline)
+        except BaseException as error:
+            if isinstance(error, Empty):
+                if self._has_ended:
+                    return self._outcome(None)
+                error = deadline.error("the call was cancelled; what it has begun goes on")
+            if not must_end:
+                thread.post(self._give_up)
+                raise error from None
+            stopped = error
+            self._await_end()
         return self._outcome(stopped)
+
+    def _run_messages(self, deadline: Deadline) -> None:
+        """Run the functions that the coroutine asks for, until it has ended.
+
+        Raises:
+            Empty: if the deadline has passed.
+        """
+        get = self._caller.messages.get
+        while (message := get(timeout=deadline.left())) is not None:
+            message()
+
+    def _await_end(self) -> None:
+        """Cancel the coroutine, and wait until it has ended. An exception ends the wait."""
+        caller = self._caller
+        try:
+            caller.thread.post(self.begin)  # the exception may have come before
+            caller.thread.post(self.cancel)
+            while not self._has_ended:
+                # A message may have got lost with the exception: look at times.
+                with suppress(Empty):
+                    if (message := caller.messages.get(timeout=_GLANCE)) is not None:
+                        message()
+        except BaseException:
+            caller.thread.post(self._give_up)
+            raise
 
     def _outcome(self, stopped: BaseException | None) -> T:
         """Return or raise the outcome of the coroutine.

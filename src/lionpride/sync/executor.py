@@ -40,12 +40,15 @@ from ..stores.record import Record
 from ..stores.schedule_record import ScheduleRecord
 from .bridge import Bridge
 from .call import Caller, several
+from .interrupts import delays_interrupts
 from .iteration import Iteration
 
 __all__ = ("Batch", "Executor", "Schedules")
 
 E = TypeVar("E", bound=Event)
 R = TypeVar("R")
+
+_delays_interrupts = delays_interrupts(lambda own: own._bridge.interrupt())  # noqa: SLF001
 
 
 class Executor:
@@ -76,6 +79,7 @@ class Executor:
         """The asynchronous executor. It may be called in the loop of this module only."""
         return self._bridge.executor
 
+    @_delays_interrupts
     def __enter__(self) -> Self:
         """Start the executor, and run events in the background, in the daemon thread.
 
@@ -86,6 +90,7 @@ class Executor:
         self._bridge.enter()
         return self
 
+    @_delays_interrupts
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -94,8 +99,8 @@ class Executor:
     ) -> None:
         """Stop, let running events finish within the grace time, and return the rest to pending.
 
-        Ctrl-C ends the grace time. In a forked child of the process that has entered the block,
-        nothing happens.
+        Ctrl-C ends the grace time. There is none if a second Ctrl-C has left the block. In a forked
+        child of the process that has entered the block, nothing happens.
 
         Raises:
             BaseException: the error of the run, if it has failed.

@@ -46,15 +46,16 @@ class Steps(Generic[T]):
             raise
 
     async def close(self, last: Call[Any]) -> None:
-        """Close the generator.
+        """Close the generator; a repeat does nothing.
 
         Args:
             last: The last step, which may have been cancelled and still run.
         """
         await last.ended()
-        if self._generator is not None:
+        generator, self._generator = self._generator, None
+        if generator is not None:
             try:
-                await self._generator.aclose()
+                await generator.aclose()
             finally:
                 self._caller.thread.release(self)
 
@@ -73,6 +74,8 @@ class Iteration(Iterator[T], Generic[T]):
         check: Raises an error if this thread may not wait.
     """
 
+    _is_over = True  # until it is made: an interrupt may come before
+
     def __init__(
         self,
         make: Callable[[], AsyncGenerator[T, None]],
@@ -86,8 +89,8 @@ class Iteration(Iterator[T], Generic[T]):
         self._deadline = deadline
         self._calls = calls
         self._check = check
-        self._is_over = False
         self._last: Call[tuple[T] | None] | None = None
+        self._is_over = False
 
     def __iter__(self) -> Self:
         return self
@@ -109,9 +112,8 @@ class Iteration(Iterator[T], Generic[T]):
                 "the iteration was begun before fork(): begin a new one in the child process"
             )
         self._last = call = Call(self._caller, self._steps.next, self._calls)
-        thread.post(call.begin)
         try:
-            found = call.wait(self._deadline)
+            found = call.run(self._deadline)
         except BaseException:
             self.close()
             raise
@@ -125,11 +127,13 @@ class Iteration(Iterator[T], Generic[T]):
 
         It does not wait: the loop ends what it has begun.
         """
-        is_over, self._is_over = self._is_over, True
+        if self._is_over:
+            return
         thread, last = self._caller.thread, self._last
-        if not is_over and last is not None and thread.is_usable:
+        if last is not None and thread.is_usable:
             thread.post(self._caller.leave)
             thread.post(thread.spawn, partial(self._steps.close, last))
+        self._is_over = True  # last: after an interrupt, `close` is called again
 
     def __enter__(self) -> Self:
         return self

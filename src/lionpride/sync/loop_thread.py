@@ -6,16 +6,14 @@ import asyncio
 import atexit
 import logging
 import os
-import selectors
-import stat
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final, Protocol
 
 from ..errors import OperationError
+from ..stores.fork_safe_loop import ForkSafeLoop
 
 __all__ = ("LOCK", "LoopThread", "current_thread", "exiting", "refuse_green_threads")
 
@@ -46,13 +44,8 @@ class LoopThread:
     def __init__(self) -> None:
         self.is_closing = False
         self._is_abandoned = False
-        self._selector = selectors.DefaultSelector()
-        # On Windows the default loop can start processes, and there is no fork.
-        self.loop: asyncio.AbstractEventLoop = (
-            asyncio.SelectorEventLoop(self._selector)
-            if hasattr(os, "fork")
-            else asyncio.new_event_loop()
-        )
+        self._own = ForkSafeLoop()
+        self.loop = self._own.loop
         self._resources: set[Resource] = set()  # changed in the loop only
         self._kept: set[object] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -164,36 +157,8 @@ class LoopThread:
             self._thread.join(_JOIN)
 
     def abandon(self) -> None:
-        """Give up the loop in a forked child, which has neither its thread nor its state.
-
-        The child has copies of the descriptors of the parent's connections, and of its selector.
-        They are replaced: the end of an object of the parent could otherwise write to a server, or
-        remove a connection from the selector that the parent still uses.
-        """
+        """Give up the loop in a forked child, which has neither its thread nor its state."""
         self._is_abandoned = True
-        selector: Any = self._selector
-        descriptors = [key.fd for key in _entries(selector)]
-        sockets = [each for each in descriptors if _is_socket(each)]
-        if hasattr(selector, "fileno"):
-            sockets.append(selector.fileno())
-        null = os.open(os.devnull, os.O_RDWR)
-        for each in sockets:
-            with suppress(OSError):
-                os.dup2(null, each, inheritable=False)
-        os.close(null)
-
-
-def _entries(selector: selectors.BaseSelector) -> Iterable[selectors.SelectorKey]:
-    """Return the descriptors of a selector; none if it is closed."""
-    found: Any = selector.get_map()  # None after its close
-    return () if found is None else tuple(found.values())
-
-
-def _is_socket(descriptor: int) -> bool:
-    try:
-        return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
-    except OSError:
-        return False
 
 
 class _Current:

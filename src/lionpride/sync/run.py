@@ -21,6 +21,9 @@ class Run:
     def __init__(self, executor: Executor, failed: Callable[[], object]) -> None:
         self._executor = executor
         self._failed = failed
+        self.is_interrupted = False
+        """True after Ctrl-C while the executor starts or stops; set by the main thread."""
+
         self._is_aborted = False
         self._entered: asyncio.Future[None] | None = None
         self._leave: asyncio.Future[BaseException | None] | None = None
@@ -32,6 +35,8 @@ class Run:
         Raises:
             Exception: any error of the start.
         """
+        if self._is_aborted:
+            raise asyncio.CancelledError
         loop = asyncio.get_running_loop()
         self._entered, self._leave = loop.create_future(), loop.create_future()
         self._task = task = loop.create_task(self._hold(), name="lionpride-sync-run")
@@ -65,19 +70,28 @@ class Run:
 
     @property
     def has_ended(self) -> bool:
-        """True if the executor has stopped."""
-        return self._task is not None and self._task.done()
+        """True if the executor has stopped, or will not start."""
+        return self._is_aborted if self._task is None else self._task.done()
+
+    def cancel(self) -> None:
+        """Stop the executor without the grace time, and do not wait. A repeat changes nothing."""
+        if not self._is_aborted:
+            self._is_aborted = True
+            if self._task is not None:
+                self._task.cancel()
 
     async def abort(self) -> None:
         """Stop the executor without the grace time."""
-        assert self._task is not None, "begin() sets it"
-        self._is_aborted = True
-        self._task.cancel()
-        await asyncio.wait((self._task,))
+        self.cancel()
+        if self._task is not None:
+            await asyncio.wait((self._task,))
 
     def _raise_failure(self) -> None:
         assert self._task is not None
-        if not self._task.cancelled() and (failure := self._task.result()) is not None:
+        failure = None if self._task.cancelled() else self._task.result()
+        if isinstance(failure, asyncio.CancelledError) and self._is_aborted:
+            return
+        if failure is not None:
             raise failure
 
     async def _hold(self) -> BaseException | None:

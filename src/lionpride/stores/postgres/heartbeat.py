@@ -11,6 +11,7 @@ from socket import socketpair
 from typing import TYPE_CHECKING, Final
 
 from ..clock import boot_time
+from ..fork_safe_loop import ForkSafeLoop
 from ..sql import heartbeat
 from ..sql.heartbeat import Descriptions, Heartbeat
 from ..sql.leases import BEAT, REGISTER
@@ -70,7 +71,8 @@ class PostgresLeaseRenewal:
         self._queue = queue
         self._lease = lease
         self._clock = clock
-        self._runner: asyncio.Runner | None = None  # its event loop runs only for a renewal
+        self._loop: ForkSafeLoop | None = None  # it runs only for a renewal
+        self._runner: asyncio.Runner | None = None
         self._connection: Connection | None = None
 
     def prepare(self) -> None:
@@ -107,9 +109,8 @@ class PostgresLeaseRenewal:
             one, two = socketpair()
             with one, two:
                 os.close(os.dup(one.fileno()))
-            runner = asyncio.Runner()
-            runner.get_loop()
-            self._runner = runner
+            own = self._loop = ForkSafeLoop()
+            self._runner = asyncio.Runner(loop_factory=lambda: own.loop)
         return self._runner
 
     async def _renew(self, names: heartbeat.WorkerNames, said: Descriptions) -> float:
