@@ -115,12 +115,12 @@ class AttemptContext:
         worker: Identifies the worker; None if the event runs without an executor.
     """
 
-    __slots__ = ("_event", "_tell", "_worker", "attempt_number")
+    __slots__ = ("_event", "_pass_on", "_worker", "attempt_number")
 
     def __init__(self, event: Event, attempt_number: int, worker: WorkerHandle | None) -> None:
         self._event = event
         self._worker = worker
-        self._tell = REPORT.get()  # a thread that the code starts may have no context variables
+        self._pass_on = REPORT.get()  # a thread that the code starts may have no context variables
         self.attempt_number = attempt_number
 
     @property
@@ -206,7 +206,7 @@ class AttemptContext:
         """
         progress = checked_progress(fraction, note)
         self._check_runs("report_progress")
-        report(self._event, progress, self._tell)
+        report(self._event, progress, self._pass_on)
 
     def spend(self, **costs: float) -> None:
         """State the total costs of the attempt so far, by the names of limits.

@@ -71,7 +71,7 @@ class Opening:
 
     Attributes:
         value: What the context manager yielded; None while it is closed.
-        is_closing: Whether its last user has left it.
+        is_closing: True if its last user has left it.
     """
 
     def __init__(self, make: Make) -> None:
@@ -155,10 +155,10 @@ class Opening:
             if not opened.done():
                 opened.cancel()
             elif not (self.is_closing or self._loop.is_closed()):
-                self._loop.call_soon(self._tell_users)
+                self._loop.call_soon(self._notify_users)
 
-    def _tell_users(self) -> None:
-        """The context manager has ended by itself."""
+    def _notify_users(self) -> None:
+        """Call the users, since the context manager has ended by itself."""
         for lost in tuple(self._users):
             lost(self._reason())
 

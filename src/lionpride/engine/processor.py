@@ -251,10 +251,10 @@ class Processor:
         store = self._runtime.store
         self._runtime.observers.refresh()
         if not self._dispatchers:
-            # A name of its own for each stretch of work: what one could not settle, since the
-            # store had failed, is nobody's in the next, and its lease lapses.
+            # Each run of the worker has a name of its own. So claims that a run could not settle,
+            # since the store had failed, are not renewed by the next run, and lapse.
             self._runtime.name = _worker_name()
-            self._enlist()
+            self._register()
         self._dispatchers.add(dispatcher)
         opening: Opening | None = None
         lost = partial(_without_resources, dispatcher)
@@ -292,7 +292,7 @@ class Processor:
                 timer.cancel()
                 await asyncio.wait([timer])
 
-    def _enlist(self) -> None:
+    def _register(self) -> None:
         runtime = self._runtime
         runtime.store.register_worker(
             runtime.name, partial(self.end, cause=Cause.CANCEL), self._about
@@ -357,7 +357,7 @@ class Processor:
         """
         self._runtime.pause()
         if self.working:
-            self._enlist()  # once more, so that others see it at once
+            self._register()  # once more, so that others see it at once
         for dispatcher in tuple(self._dispatchers):
             if not dispatcher.is_lost:
                 dispatcher.hold_back()
@@ -366,7 +366,7 @@ class Processor:
         """Start events again after ``pause()``."""
         self._runtime.resume()
         if self.working:
-            self._enlist()  # once more, so that others see it at once
+            self._register()  # once more, so that others see it at once
 
     @property
     def paused(self) -> bool:
@@ -516,7 +516,7 @@ def _why(stuck: Iterable[Stuck]) -> str:
 
 
 def _without_resources(dispatcher: Dispatcher, error: BaseException) -> None:
-    """The lifespan has ended by itself: what runs goes back to pending, and the run fails."""
+    """Fail a run whose lifespan has ended by itself; its running events return to pending."""
     dispatcher.fail(error)
     dispatcher.interrupt()
 

@@ -32,7 +32,7 @@ SLACK: Final = 1e-6
 
 
 def report(
-    event: EventData, progress: Progress, tell: Callable[[Any, Progress], None] | None
+    event: EventData, progress: Progress, pass_on: Callable[[Any, Progress], None] | None
 ) -> None:
     """Store the progress of a running event, and pass it on; do nothing if it does not run."""
     own = event.__dict__
@@ -42,8 +42,8 @@ def report(
     if live.attempt != attempt:
         live.begin(attempt)
     live.progress = progress
-    if tell is not None:
-        tell(event, progress)
+    if pass_on is not None:
+        pass_on(event, progress)
 
 
 def checked_progress(fraction: object, note: object) -> Progress:

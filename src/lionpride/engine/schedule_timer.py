@@ -35,9 +35,10 @@ class ScheduleTimer:
     Args:
         store: The store.
         firing: Appends what is due.
+        declared: The names of the schedules that the event types of this process declare.
 
     Attributes:
-        declared: The names of the schedules that the event types of this process declare.
+        declared: See above.
     """
 
     def __init__(self, store: Store, firing: ScheduleFiring, declared: Iterable[str] = ()) -> None:

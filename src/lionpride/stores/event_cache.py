@@ -43,7 +43,7 @@ class EventCache:
         self._all: dict[int, EventData] = {}  # one lookup instead of one per status
         self._most = most
         self._resting: OrderedDict[int, None] = OrderedDict()
-        self._let_go = _LetGo()
+        self._evicted = _EvictedEvents()
         self._lanes = {status.value: lane for status, lane in states.lanes.items()}
         self._pending = states.lane(EventStatus.PENDING)
         self._processing = states.lane(EventStatus.PROCESSING)
@@ -57,22 +57,22 @@ class EventCache:
     def find(self, number: int) -> EventData | None:
         """Return the event of a number; None if this process does not have it."""
         event = self._all.get(number)
-        return self._let_go.get(number) if event is None else event
+        return self._evicted.get(number) if event is None else event
 
     def find_all(self, numbers: Sequence[int]) -> list[EventData | None]:
         """Return the result of ``find`` for each number, in less time."""
         found: list[EventData | None] = list(map(self._all.get, numbers))
-        if self._let_go.is_empty:
+        if self._evicted.is_empty:
             return found
-        let_go = self._let_go.get
+        evicted = self._evicted.get
         return [
-            let_go(number) if event is None else event
+            evicted(number) if event is None else event
             for number, event in zip(numbers, found, strict=True)
         ]
 
     def has(self, number: int) -> bool:
         """Return True if this process has the event of a number."""
-        return number in self._all or self._let_go.get(number) is not None
+        return number in self._all or self._evicted.get(number) is not None
 
     def shows(self, number: int) -> bool:
         """Return True if the event of a number is among the ``States``."""
@@ -84,7 +84,7 @@ class EventCache:
         """Show new PENDING events; if there are more than the maximum, the last of them."""
         beyond = max(len(numbers) - self._most, 0)
         for number, event in zip(numbers[:beyond], events, strict=False):
-            self._let_go.put(number, event)  # the caller of the append has a reference
+            self._evicted.put(number, event)  # the caller of the append has a reference
         shown = dict(zip(numbers[beyond:], events[beyond:], strict=True))
         self._all.update(shown)
         self._pending.update(shown)
@@ -139,7 +139,7 @@ class EventCache:
         self._hide_oldest()
 
     def _show(self, number: int, event: EventData) -> None:
-        self._let_go.forget(number)
+        self._evicted.forget(number)
         self._all[number] = event
         self._lanes[event.execution.status.value][number] = event
         self._states.note_shown({number: event})
@@ -149,7 +149,7 @@ class EventCache:
         if beyond <= 0:
             return
         oldest, gone, lanes = self._resting.popitem, self._all.pop, self._lanes
-        is_indexed, let_go = self._states.is_indexed, self._let_go
+        is_indexed, evicted = self._states.is_indexed, self._evicted
         for _ in range(beyond):
             number, _ = oldest(False)
             event = gone(number)
@@ -157,8 +157,8 @@ class EventCache:
             if is_indexed:
                 self._states.note_hidden((event,))
             if _references(event) != _ALONE:  # other code has a reference
-                let_go.put(number, event)
-        let_go.reap()
+                evicted.put(number, event)
+        evicted.reap()
 
     def drop(self, numbers: Iterable[int]) -> list[EventData]:
         """Forget removed events; return those that this process had."""
@@ -169,9 +169,9 @@ class EventCache:
             if event is not None:
                 self._states.drop([event])
             else:
-                event = self._let_go.get(number)
+                event = self._evicted.get(number)
                 if event is not None:
-                    self._let_go.forget(number)
+                    self._evicted.forget(number)
                     state = event.execution
                     state.arrival = state.due = state.expires = None
             if event is not None:
@@ -179,7 +179,7 @@ class EventCache:
         return gone
 
 
-class _LetGo:
+class _EvictedEvents:
     """Evicted events by number, while other code has references to them.
 
     A ``WeakValueDictionary`` does the same and takes four times as long, as each event calls it
@@ -188,7 +188,7 @@ class _LetGo:
 
     def __init__(self) -> None:
         self._refs: dict[int, ref[EventData]] = {}
-        self._most = _SWEPT
+        self._most = _REAP_SIZE
 
     @property
     def is_empty(self) -> bool:
@@ -208,7 +208,7 @@ class _LetGo:
         """Remove the entries of deleted events, if there may be many."""
         if len(self._refs) > self._most:
             self._refs = {n: one for n, one in self._refs.items() if one() is not None}
-            self._most = max(_SWEPT, 2 * len(self._refs))
+            self._most = max(_REAP_SIZE, 2 * len(self._refs))
 
     def forget(self, number: int) -> None:
         """Remove an entry."""
@@ -228,5 +228,5 @@ def _alone() -> int:
 
 _ALONE: Final = _alone()
 
-_SWEPT: Final = 1024
+_REAP_SIZE: Final = 1024
 """Number of entries from which the entries of deleted events are removed."""

@@ -49,7 +49,7 @@ class States(Flow[EventData, Progression], defer_build=True):
     @made_on_first_use
     def _numbers(self) -> dict[UUID, int]:
         """The number of each id, from the first search for an id on."""
-        self.by_number.since_asked()
+        self.by_number.new_since_last_call()
         return {event.id: number for number, event in self.by_number.items()}
 
     def declare(
@@ -101,7 +101,7 @@ class States(Flow[EventData, Progression], defer_build=True):
         """Return the event with an id; None if it is not here."""
         numbers, events = self._numbers, self.by_number
         if len(numbers) < len(events):  # events are indexed at the first search
-            for number in events.since_asked():
+            for number in events.new_since_last_call():
                 numbers[events[number].id] = number
         number_found = numbers.get(uid)
         return None if number_found is None else events[number_found]
@@ -346,11 +346,11 @@ class ByNumber(Mapping[int, EventData]):
         last: The highest number given so far. For the store.
     """
 
-    __slots__ = ("_asked", "_lanes", "last")
+    __slots__ = ("_lanes", "_last_seen", "last")
 
     def __init__(self, lanes: Mapping[EventStatus, dict[int, EventData]]) -> None:
         self._lanes = tuple(lanes.values())
-        self._asked = 0
+        self._last_seen = 0
         self.last = 0
 
     def __len__(self) -> int:
@@ -365,9 +365,9 @@ class ByNumber(Mapping[int, EventData]):
                 return lane[number]
         raise KeyError(number)
 
-    def since_asked(self) -> list[int]:
+    def new_since_last_call(self) -> list[int]:
         """Return the numbers here that were given since the last call."""
-        since, self._asked = range(self._asked + 1, self.last + 1), self.last
+        since, self._last_seen = range(self._last_seen + 1, self.last + 1), self.last
         if len(since) < len(self):
             return [number for number in since if number in self]
         return [number for number in self if number in since]

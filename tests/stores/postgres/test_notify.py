@@ -103,7 +103,7 @@ async def test_while_others_tell_of_endings_ours_wait_and_then_they_do_not() -> 
     wire.sent.clear()
     time = asyncio.get_running_loop().time
     for _ in range(2_000):
-        notifier.heard()
+        notifier.note_received()
         notifier.notify(ENDED)
         await asyncio.sleep(0.001)
     assert wire.sent == []
@@ -111,7 +111,7 @@ async def test_while_others_tell_of_endings_ours_wait_and_then_they_do_not() -> 
     await asyncio.sleep(1.0)
     assert wire.sent[0][0] - began <= 2 * STEADY
     wire.sent.clear()
-    notifier.heard()
+    notifier.note_received()
     began = time()
     notifier.notify(ENDED)
     notifier.expect(more=False)
@@ -128,17 +128,17 @@ async def test_who_was_never_heard_tells_at_once_and_waits_for_others_then() -> 
     notifier.expect(more=True)
     loop = asyncio.get_running_loop()
     began = loop.time()
-    notifier.heard()
+    notifier.note_received()
     notifier.notify(ENDED)
     await asyncio.sleep(1.0)
     assert wire.sent[0][0] == began
     began = loop.time()
-    notifier.heard()
+    notifier.note_received()
     notifier.notify(ENDED)
     await asyncio.sleep(1.0)
     assert STEADY <= wire.sent[1][0] - began <= 2 * STEADY
     began = loop.time()
-    notifier.heard()
+    notifier.note_received()
     notifier.notify(ENDED)
     notifier.notify(READY)
     await asyncio.sleep(1.0)

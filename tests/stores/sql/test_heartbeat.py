@@ -19,10 +19,10 @@ class Beats:
     def prepare(self) -> None:
         self.open = True
 
-    def __call__(self, names: WorkerNames, said: Descriptions) -> float:
+    def __call__(self, names: WorkerNames, descriptions: Descriptions) -> float:
         at = boot_time()
-        assert set(said) <= set(names())
-        self.said.append(said)
+        assert set(descriptions) <= set(names())
+        self.said.append(descriptions)
         self.beat.release()
         return at
 

@@ -235,7 +235,7 @@ async def test_an_orphaned_child_holds_no_lock(tmp_path: Path) -> None:
         process.wait()
         try:
             turn = WriteLock(path, 0.0)
-            assert turn.take_now()
+            assert turn.try_acquire()
             turn.close()
             store = SqliteStore(path, patience=3600.0)
             async with asyncio.timeout(60.0):

@@ -23,10 +23,10 @@ import sys
 from pathlib import Path
 from lionpride.stores.sqlite.write_lock import WriteLock
 turn = WriteLock(Path(sys.argv[1]), 30.0)
-turn.take(lambda: False)
+turn.acquire(lambda: False)
 print("mine", flush=True)
 sys.stdin.readline()
-turn.give()
+turn.release()
 print("given", flush=True)
 sys.stdin.readline()
 """
@@ -71,31 +71,31 @@ def turn(path: Path) -> Iterator[WriteLock]:
 
 def test_one_at_a_time_has_the_turn(path: Path, turn: WriteLock) -> None:
     other = WriteLock(path, 0.0)
-    assert turn.take_now()
-    assert not other.take_now()
-    turn.give()
-    assert other.take_now()
-    assert not turn.take_now()
+    assert turn.try_acquire()
+    assert not other.try_acquire()
+    turn.release()
+    assert other.try_acquire()
+    assert not turn.try_acquire()
     other.close()
-    assert turn.take_now(), "who closes it, gives it"
+    assert turn.try_acquire(), "who closes it, gives it"
 
 
 def test_its_holder_may_take_it_again(turn: WriteLock) -> None:
-    assert turn.take_now()
-    assert turn.take_now()
+    assert turn.try_acquire()
+    assert turn.try_acquire()
 
 
 def test_to_give_what_one_has_not_takes_it_from_nobody(path: Path, turn: WriteLock) -> None:
     other, third = WriteLock(path, 0.0), WriteLock(path, 0.0)
-    assert other.take_now()
-    turn.give()
-    assert not third.take_now()
+    assert other.try_acquire()
+    turn.release()
+    assert not third.try_acquire()
     other.close()
     third.close()
 
 
 def test_it_may_be_closed_twice_and_the_file_stays_empty(path: Path, turn: WriteLock) -> None:
-    turn.take_now()
+    turn.try_acquire()
     turn.close()
     turn.close()
     assert Path(f"{path}-turn").read_bytes() == b""
@@ -104,47 +104,47 @@ def test_it_may_be_closed_twice_and_the_file_stays_empty(path: Path, turn: Write
 
 def test_another_process_has_it(path: Path, turn: WriteLock) -> None:
     with holder(path) as process:
-        assert not turn.take_now()
+        assert not turn.try_acquire()
         assert tell(process) == "given\n"
-        assert turn.take_now()
+        assert turn.try_acquire()
 
 
 def test_a_killed_process_has_it_no_more(path: Path, turn: WriteLock) -> None:
     with holder(path) as process:
-        assert not turn.take_now()
+        assert not turn.try_acquire()
         process.kill()
         process.wait()
-        assert turn.take_now()
+        assert turn.try_acquire()
 
 
 def test_it_is_waited_for(path: Path, turn: WriteLock) -> None:
     patient = WriteLock(path, 30.0)
-    assert turn.take_now()
+    assert turn.try_acquire()
     began, has_it = threading.Event(), threading.Event()
 
     def wait() -> None:
         began.set()
-        patient.take(lambda: False)
+        patient.acquire(lambda: False)
         has_it.set()
 
     thread = threading.Thread(target=wait)
     thread.start()
     began.wait()
     assert not has_it.is_set()
-    turn.give()
+    turn.release()
     thread.join(30.0)
     assert has_it.is_set()
-    assert not turn.take_now()
+    assert not turn.try_acquire()
     patient.close()
 
 
 def test_who_has_no_more_patience_goes_on_without(path: Path, turn: WriteLock) -> None:
     """And gives nothing then: the holder still has it."""
     hasty, third = WriteLock(path, 0.01), WriteLock(path, 0.0)
-    assert turn.take_now()
-    hasty.take(lambda: False)
-    hasty.give()
-    assert not third.take_now()
+    assert turn.try_acquire()
+    hasty.acquire(lambda: False)
+    hasty.release()
+    assert not third.try_acquire()
     hasty.close()
     third.close()
 
@@ -179,7 +179,7 @@ def test_a_forked_child_shares_it_and_gives_it_up_with_its_parent(
     path: Path, turn: WriteLock
 ) -> None:
     """A lock is the open file's, which a fork copies: the parent's ``give`` counts for both."""
-    assert turn.take_now()
+    assert turn.try_acquire()
     other = WriteLock(path, 0.0)
     reading, writing = os.pipe()
     pid = os.fork()
@@ -188,9 +188,9 @@ def test_a_forked_child_shares_it_and_gives_it_up_with_its_parent(
         os.read(reading, 1)
         os._exit(0)
     os.close(reading)
-    assert not other.take_now()
-    turn.give()
-    assert other.take_now(), "though the child lives and has the file open"
+    assert not other.try_acquire()
+    turn.release()
+    assert other.try_acquire(), "though the child lives and has the file open"
     os.close(writing)
     os.waitpid(pid, 0)
     other.close()
@@ -198,13 +198,13 @@ def test_a_forked_child_shares_it_and_gives_it_up_with_its_parent(
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_child_that_dies_takes_no_turn_from_its_parent(path: Path, turn: WriteLock) -> None:
-    assert turn.take_now()
+    assert turn.try_acquire()
     other = WriteLock(path, 0.0)
     pid = os.fork()
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
-    assert not other.take_now()
+    assert not other.try_acquire()
     other.close()
 
 

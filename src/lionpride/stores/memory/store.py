@@ -116,9 +116,8 @@ class MemoryStore:
         self._waiting = ReadyQueue(self._pending, self._held, self._clock, _weak(self._refuse))
         self._ready = self._waiting.ready
         self._new, self._new_at = self._ready.new, self._ready.new_at
-        self._checked_type: type[EventData] | None = (
-            None  # the last one that cannot be nested too deep
-        )
+        # The last event type whose events cannot be nested too deep.
+        self._checked_type: type[EventData] | None = None
         self._unique: dict[str, dict[int, None]] = {}  # the events of each unique value, in order
         self._dependencies = Dependencies(self._all)
         self._children = self._dependencies.children
@@ -178,7 +177,7 @@ class MemoryStore:
             self._add(event, priority)
         cancelled = self._link(children)
         self._listeners.notify_ready()
-        if cancelled:  # observers hear of the append first
+        if cancelled:  # observers are notified of the append first
             asyncio.get_running_loop().call_soon(self._notify_cancelled, cancelled)
         return held
 
@@ -332,12 +331,9 @@ class MemoryStore:
             self._dependencies.add(event, numbers)
         cancelled: list[int] = []
         for event in children:
-            number, is_met = (
-                event.execution.arrival,
-                self._dependencies.resolve_finished_parents(event),
-            )
-            if number is not None and is_met is not None:
-                cancelled += self._decide([(number, is_met)])
+            is_met = self._dependencies.resolve_finished_parents(event)
+            if is_met is not None:
+                cancelled += self._decide([(_number_of(event), is_met)])
         return cancelled + self._resolve(cancelled)
 
     def _note_unique(self, event: EventData, number: int) -> None:

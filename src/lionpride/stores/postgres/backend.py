@@ -364,7 +364,7 @@ class PostgresBackend:
             return future
 
         async def appended(result: Appended) -> None:
-            self._events.entered_all([(event, row[4])], result.numbers)
+            self._events.appended_all_new([(event, row[4])], result.numbers)
             self._notifier.notify(READY)
 
         # Key and costs are columns that the hot statement does not write.
@@ -405,7 +405,7 @@ class PostgresBackend:
             elif not future.done():
                 future.set_exception(number)
         if accepted:
-            self._events.entered_all(accepted, own)
+            self._events.appended_all_new(accepted, own)
             self._notifier.notify(READY)
 
     async def append_within(self, connection: Any, request: AppendRequest) -> None:
@@ -664,7 +664,7 @@ class PostgresBackend:
             completions = [one for one, is_applied in pairs if is_applied]
             applied, is_done = [True] * len(completions), False
         self._stale_reads.invalidate(one[2][0] for one in completions)
-        self._events.exited(completions, applied)
+        self._events.completed(completions, applied)
         self._notifier.notify(ENDED)
         self._hint_idle()
         self._local.blocked.note_change()

@@ -128,7 +128,7 @@ class ConnectionPool:
     Attributes:
         kept: Connections that a session prefers; other sessions get them only if no other is free.
         last_ending: The last time at which an event finished, by a given clock.
-        told: The time of the last warning that the server is unavailable, by ``monotonic``.
+        warned_at: The time of the last warning that the server is unavailable, by ``monotonic``.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class ConnectionPool:
         self._on_reopen = on_reopen
         self._generation = 0
         self._opened: dict[Connection, int] = {}  # and the generation in which each was opened
-        self.told = float("-inf")
+        self.warned_at = float("-inf")
         self.last_ending = 0.0
         self.kept: set[Connection] = set()
         self._free: list[Connection] = []

@@ -82,11 +82,11 @@ class PostgresLeaseRenewal:
         """
         self._opened()
 
-    def __call__(self, names: heartbeat.WorkerNames, said: Descriptions) -> float:
-        """See ``PostgresLeaseRenewal`` in ``sql/heartbeat.py``."""
+    def __call__(self, names: heartbeat.WorkerNames, descriptions: Descriptions) -> float:
+        """See ``LeaseRenewal`` in ``sql/heartbeat.py``."""
         runner = self._opened()
         try:
-            at = runner.run(self._renew(names, said))
+            at = runner.run(self._renew(names, descriptions))
         except BaseException:
             connection, self._connection = self._connection, None
             if connection is not None:
@@ -113,7 +113,7 @@ class PostgresLeaseRenewal:
             self._runner = asyncio.Runner(loop_factory=lambda: own.loop)
         return self._runner
 
-    async def _renew(self, names: heartbeat.WorkerNames, said: Descriptions) -> float:
+    async def _renew(self, names: heartbeat.WorkerNames, descriptions: Descriptions) -> float:
         """Renew the leases; return the time of the renewal."""
         async with asyncio.timeout(self._lease / 3):
             if self._connection is None or self._connection.is_closed():
@@ -121,11 +121,11 @@ class PostgresLeaseRenewal:
             at = boot_time()
             now = None if self._clock is None else self._clock()
             for worker in sorted(names()):
-                bound = now, self._lease, worker, said.get(worker)
+                bound = now, self._lease, worker, descriptions.get(worker)
                 async with self._connector.statement(self._connection):
                     found = await self._connection.fetchrow(self._names.fill(BEAT), *bound)
                 if found is None and worker in names():
-                    await self._register(self._connection, worker, now, said.get(worker))
+                    await self._register(self._connection, worker, now, descriptions.get(worker))
         return at
 
     async def _register(

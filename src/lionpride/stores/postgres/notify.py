@@ -52,7 +52,7 @@ class Notifier:
     Args:
         send: Runs a step.
         channel: The channel.
-        told: Called after a notification about finished events.
+        on_sent: Called after a notification about finished events.
 
     Attributes:
         mark: The process and its queue, as the payload names them.
@@ -62,18 +62,18 @@ class Notifier:
         self,
         send: Callable[[Callable[[TableConnection], Awaitable[Any]]], Awaitable[Any]],
         channel: str,
-        told: Callable[[], object] = lambda: None,
+        on_sent: Callable[[], object] = lambda: None,
     ) -> None:
         self._send = send
         self._channel = channel
-        self._told = told
+        self._on_sent = on_sent
         self._changes: set[str] = set()
         self._queues: set[str] = set()  # payloads for other queues
         self._task: asyncio.Task[None] | None = None
-        self._is_telling = False
+        self._is_sending = False
         self._hurry = asyncio.Event()  # set if a notification must not be delayed
         self._more_follow = False
-        self._has_told = False
+        self._has_sent = False
         self._next = 0.0  # time of the next delayed notification, by the loop's clock
         self.mark = ""
 
@@ -107,7 +107,7 @@ class Notifier:
         if not more:
             self._hurry.set()
 
-    def heard(self) -> None:
+    def note_received(self) -> None:
         """Note that another process has sent a notification about finished events."""
         self._next = asyncio.get_running_loop().time() + STEADY * (1.0 + random())  # noqa: S311
 
@@ -115,25 +115,25 @@ class Notifier:
         time = asyncio.get_running_loop().time
         try:
             while self._changes or self._queues:
-                if self._more_follow and self._has_told:
+                if self._more_follow and self._has_sent:
                     await self._rest()
                 self._hurry.clear()
                 changes = "".join(sorted(self._changes))
                 payloads = [*sorted(self._queues), *([f"{self.mark}/{changes}"] if changes else ())]
                 self._changes.clear()
                 self._queues.clear()
-                self._is_telling = True
+                self._is_sending = True
                 for payload in payloads:
                     with suppress(Exception):  # a hint: processes that miss it poll in time
                         await self._send(partial(self._notify, payload))
-                self._is_telling = False
+                self._is_sending = False
                 if ENDED in changes:
-                    self._told()
-                self._has_told = True
+                    self._on_sent()
+                self._has_sent = True
                 self._next = time() + STEADY
                 await asyncio.sleep(INTERVAL)
         finally:
-            self._task, self._is_telling = None, False
+            self._task, self._is_sending = None, False
 
     async def _rest(self) -> None:
         """Wait until a notification about finished events is due, or other changes are urgent."""
@@ -149,7 +149,7 @@ class Notifier:
     async def leave(self) -> None:
         """Wait until everything is sent, at most ``_LEAVING`` seconds."""
         self._hurry.set()
-        is_behind = self._changes or self._queues or self._is_telling
+        is_behind = self._changes or self._queues or self._is_sending
         if self._task is not None and is_behind:
             await asyncio.wait([self._task], timeout=_LEAVING)
 
@@ -165,17 +165,17 @@ class NotificationListener:
     Args:
         connector: Opens the connection.
         channel: The channel.
-        hear: Called with the payload of a notification; and with all kinds of changes after the
+        receive: Called with the payload of a notification; and with all kinds of changes after the
             connection was opened, since notifications may have been missed.
 
     Attributes:
         is_connected: True while it listens.
     """
 
-    def __init__(self, connector: Connector, channel: str, hear: Callable[[str], None]) -> None:
+    def __init__(self, connector: Connector, channel: str, receive: Callable[[str], None]) -> None:
         self._connector = connector
         self._channel = channel
-        self._hear = hear
+        self._receive = receive
         self._task: asyncio.Task[None] | None = None
         self._gone = asyncio.Event()  # the connection is lost, or is to be opened again
         self.is_connected = False
@@ -193,9 +193,9 @@ class NotificationListener:
                 self._gone = gone = asyncio.Event()  # before the opening: `reopen` may come in it
                 connection = await self._connector.open()
                 connection.add_termination_listener(lambda _, gone=gone: gone.set())
-                await connection.add_listener(self._channel, self._said)
+                await connection.add_listener(self._channel, self._on_notification)
                 self.is_connected, wait = True, _AGAIN
-                self._hear(f"/{ALL}")
+                self._receive(f"/{ALL}")
                 await gone.wait()
             except Exception as error:
                 if not is_connection_lost(
@@ -215,8 +215,8 @@ class NotificationListener:
         """Listen over a new connection: the server is no longer the primary."""
         self._gone.set()
 
-    def _said(self, connection: Any, pid: int, channel: str, payload: object) -> None:
-        self._hear(str(payload))
+    def _on_notification(self, connection: Any, pid: int, channel: str, payload: object) -> None:
+        self._receive(str(payload))
 
     async def stop(self) -> None:
         """Stop listening."""

@@ -275,7 +275,7 @@ class Session:
                         self._change_shard()
                 if monotonic() > latest:
                     raise store_error(error, self._where) from error
-                self._tell(error, monotonic() - began, latest - monotonic())
+                self._warn(error, monotonic() - began, latest - monotonic())
             except BaseException:  # a cancellation: the answer may be incomplete
                 if connection is not None:
                     self.pool.drop(connection)
@@ -326,10 +326,14 @@ class Session:
             self.pool.kept.add(connection)
         return connection
 
-    def _tell(self, error: Exception, tried: float, left: float) -> None:
+    def _warn(self, error: Exception, tried: float, left: float) -> None:
         """Warn at intervals that the server is unavailable, whichever step notices it."""
-        if is_connection_lost(error) and tried >= SILENT and monotonic() - self.pool.told > QUIET:
-            self.pool.told = monotonic()
+        if (
+            is_connection_lost(error)
+            and tried >= SILENT
+            and monotonic() - self.pool.warned_at > QUIET
+        ):
+            self.pool.warned_at = monotonic()
             logger.warning("%s; it is tried for %.0f s more", store_error(error, self._where), left)
 
 

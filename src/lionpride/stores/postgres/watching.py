@@ -62,8 +62,8 @@ class ChangeWatch:
         is_claiming: Callable[[], bool],
         hint_idle: Callable[[], None],
     ) -> None:
-        self.listener = NotificationListener(connector, channel, self._hear)
-        self.notifier = Notifier(read, channel, self._told)
+        self.listener = NotificationListener(connector, channel, self._receive)
+        self.notifier = Notifier(read, channel, self._notification_sent)
         self._read = read
         self._heartbeat = heartbeat
         self._clock = clock
@@ -100,7 +100,7 @@ class ChangeWatch:
         """Read the server's time if the last answer is old."""
         is_old = boot_time() - self._timed >= SELDOM
         if is_old and self._clock is not None and self._is_open() and not self._closing:
-            self._learn("")
+            self._look_for("")
 
     async def _set_clock(self, db: TableConnection) -> None:
         """Read the server's time, at intervals."""
@@ -133,10 +133,10 @@ class ChangeWatch:
         self._timer = None
         if self._is_wanted():
             self._heartbeat.watch()
-            self._learn(ALL)
+            self._look_for(ALL)
             self.watch()
 
-    def _hear(self, payload: str) -> None:
+    def _receive(self, payload: str) -> None:
         """Receive a notification."""
         mark, _, changes = payload.rpartition("/")
         origin, _, queue = mark.partition("/")
@@ -144,18 +144,18 @@ class ChangeWatch:
             return
         self._local.others.are_known = self._local.others.are_known or bool(mark)
         if ENDED in changes:
-            self.notifier.heard()
+            self.notifier.note_received()
         if self._is_wanted():
             if self._waits_for_endings() or not set(changes) <= _ENDINGS:
-                self._learn(changes)
+                self._look_for(changes)
             elif ENDED in changes:  # a running claim may have found limits taken before it
                 self._local.blocked.note_change()
                 self._hint_idle()
 
-    def _told(self) -> None:
+    def _notification_sent(self) -> None:
         """Look for events that other processes have ended, which wait with their notification."""
         if self._local.others.are_known and self._is_wanted() and self._waits_for_endings():
-            self._learn(ENDED)
+            self._look_for(ENDED)
 
     def _waits_for_endings(self) -> bool:
         """Return True if this process waits for what others end or publish."""
@@ -164,7 +164,7 @@ class ChangeWatch:
         idle = listeners.idle and not self._is_claiming() and not self._local.events.claims
         return bool(listeners.finished or listeners.capacity or idle or self._local.blocked)
 
-    def _learn(self, changes: str) -> None:
+    def _look_for(self, changes: str) -> None:
         if READY in changes:
             self._local.listeners.notify_ready()
         self._changes.update(changes)

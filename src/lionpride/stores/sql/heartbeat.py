@@ -44,12 +44,12 @@ class LeaseRenewal(Protocol):
     def prepare(self) -> None:
         """Open resources that may not be available later, such as file descriptors."""
 
-    def __call__(self, names: WorkerNames, said: Descriptions) -> float:
+    def __call__(self, names: WorkerNames, descriptions: Descriptions) -> float:
         """Renew the leases of all workers, once. After an error it is called again.
 
         Args:
             names: Returns the workers.
-            said: Their descriptions. ``names`` may return workers without one.
+            descriptions: Their descriptions. ``names`` may return workers without one.
 
         Returns:
             A time of ``boot_time()`` that is not after the start of the renewed leases.
@@ -79,14 +79,14 @@ class Heartbeat:
         self._place = place
         self._make = make
         self._workers: DescriptionSources = {}
-        self._call: threading.Event | None = None  # wakes the current thread
+        self._wake_up: threading.Event | None = None  # wakes the current thread
         self._thread: threading.Thread | None = None
         self._fails = False
         self._is_late = False  # a late renewal has been logged
         self._tried_at = 0.0  # by `monotonic()`: when the thread last ended a try, or began
         # Two times of `boot_time()`. The first begins a period in which each renewal was written
         # within a lease of the one before it. From the second the latest renewal counts.
-        self._kept = (float("-inf"),) * 2
+        self._renewal_period = (float("-inf"),) * 2
         self._resumed = float("-inf")  # time of the last late renewal
 
     # -- from the event loop -----------------------------------------------------------------
@@ -100,22 +100,22 @@ class Heartbeat:
         self._workers = workers
         if workers and self._thread is None:
             self._fails = self._is_late = False
-            self._kept = (boot_time(),) * 2
+            self._renewal_period = (boot_time(),) * 2
             self._begin()
 
     def _begin(self) -> None:
-        call = threading.Event()
-        thread = threading.Thread(target=self._run, args=(call,), name=self._name, daemon=True)
-        self._call = call
+        wake_up = threading.Event()
+        thread = threading.Thread(target=self._run, args=(wake_up,), name=self._name, daemon=True)
+        self._wake_up = wake_up
         self._tried_at = monotonic()
         thread.start()
         self._thread = thread
 
     def stop(self) -> None:
         """End the thread and close its resources."""
-        call, self._call = self._call, None
-        if call is not None:
-            call.set()
+        wake_up, self._wake_up = self._wake_up, None
+        if wake_up is not None:
+            wake_up.set()
         if self._thread is not None:
             self._thread.join(JOIN)
             self._thread = None
@@ -125,7 +125,7 @@ class Heartbeat:
         """Return True unless the last renewal failed or is a whole lease ago."""
         if self._thread is None:
             return True
-        return not self._fails and boot_time() <= self._kept[1] + self._lease
+        return not self._fails and boot_time() <= self._renewal_period[1] + self._lease
 
     @property
     def silence(self) -> float:
@@ -145,15 +145,15 @@ class Heartbeat:
         get this time to renew their leases.
         """
         now = boot_time()
-        is_late = self._thread is not None and now > self._kept[1] + self._lease / 2
+        is_late = self._thread is not None and now > self._renewal_period[1] + self._lease / 2
         return not is_late and now >= self._resumed + self._lease / 3
 
     async def becomes_healthy(self) -> bool:
         """Return ``is_healthy``; if it is False, first wait ``PATIENCE`` seconds for a renewal."""
         tries = round(PATIENCE / _GLANCE)
         while not self.is_healthy and tries:
-            if self._call is not None:
-                self._call.set()
+            if self._wake_up is not None:
+                self._wake_up.set()
             await asyncio.sleep(_GLANCE)
             tries -= 1
         return self.is_healthy
@@ -162,7 +162,7 @@ class Heartbeat:
         """Log once if renewals are late, and restart the thread if it has ended."""
         if self._thread is None:
             return
-        late = boot_time() - self._kept[1]
+        late = boot_time() - self._renewal_period[1]
         if late <= self._lease:
             self._is_late = False
         elif not self._is_late:
@@ -188,26 +188,26 @@ class Heartbeat:
         Args:
             until: The end of the lease without a renewal, a time of ``boot_time()``.
         """
-        now, (since, latest) = boot_time(), self._kept
+        now, (since, latest) = boot_time(), self._renewal_period
         return now < until or (since <= until and now < latest + self._lease)
 
     # -- in the thread -----------------------------------------------------------------------
 
-    def _run(self, call: threading.Event) -> None:
+    def _run(self, wake_up: threading.Event) -> None:
         beat = self._make()
         try:
             self._try(beat.prepare)
-            while self._call is call:
-                self._try(lambda: self._wait_and_renew(call, beat))
+            while self._wake_up is wake_up:
+                self._try(lambda: self._wait_and_renew(wake_up, beat))
         finally:
             with suppress(Exception):
                 beat.close()
 
-    def _wait_and_renew(self, call: threading.Event, beat: LeaseRenewal) -> None:
+    def _wait_and_renew(self, wake_up: threading.Event, beat: LeaseRenewal) -> None:
         """Wait for the next renewal or a wake-up; renew, unless the thread was stopped."""
-        call.wait(min(AGAIN, self._lease / 3) if self._fails else self._lease / 3)
-        call.clear()
-        if self._call is call:
+        wake_up.wait(min(AGAIN, self._lease / 3) if self._fails else self._lease / 3)
+        wake_up.clear()
+        if self._wake_up is wake_up:
             self._renew(beat)
 
     def _try(self, work: Callable[[], object]) -> None:
@@ -217,27 +217,27 @@ class Heartbeat:
         except BaseException as error:
             failed_before, self._fails = self._fails, True
             if not failed_before:
-                said = str(error) or type(error).__name__
-                logger.warning("%s: leases could not be renewed: %s", self._place, said)
+                text = str(error) or type(error).__name__
+                logger.warning("%s: leases could not be renewed: %s", self._place, text)
         self._tried_at = monotonic()
 
     def _renew(self, beat: LeaseRenewal) -> None:
-        at = beat(lambda: tuple(self._workers), self._said())
-        done, (since, latest) = boot_time(), self._kept
+        at = beat(lambda: tuple(self._workers), self._descriptions())
+        done, (since, latest) = boot_time(), self._renewal_period
         if done > latest + self._lease / 2:
             self._resumed = done
-        self._kept = (done if done > latest + self._lease else since), at
+        self._renewal_period = (done if done > latest + self._lease else since), at
         if self._fails:
             logger.info("%s: leases are renewed again", self._place)
         self._fails = False
 
-    def _said(self) -> Descriptions:
+    def _descriptions(self) -> Descriptions:
         """Return the description of each worker; None if its function raises."""
-        said: dict[str, str | None] = {}
+        descriptions: dict[str, str | None] = {}
         for name, about in tuple(self._workers.items()):
             try:
-                said[name] = about()
+                descriptions[name] = about()
             except BaseException as error:
-                said[name] = None
+                descriptions[name] = None
                 logger.debug("worker %s cannot describe itself: %r", name, error)
-        return said
+        return descriptions

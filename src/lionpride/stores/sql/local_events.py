@@ -43,13 +43,13 @@ from .rows import (
     AppendAnswer,
     FirstClaimRow,
     FixedColumns,
+    QueuedAppend,
     QueuedCompletion,
     ReadyColumns,
     SettlementRow,
     StateColumns,
     StoredEvent,
 )
-from .rows import QueuedAppend as Arriving
 from .unreadable import reason_of
 
 __all__ = ("ClaimedEvents", "LocalEvents")
@@ -131,7 +131,7 @@ class LocalEvents:
         self.cache = cache
         self.claims: dict[int, int] = {}  # the running attempts of this process, by number
         self.events = cache.events
-        self._arriving: dict[int, EventData] = {}  # between ``entered`` and ``claimed``
+        self._arriving: dict[int, EventData] = {}  # between ``appended_new`` and ``claimed``
         self._listeners = listeners
         self._clock = clock
         self._look_up = look_up
@@ -140,7 +140,7 @@ class LocalEvents:
 
     # -- taking in ---------------------------------------------------------------------------
 
-    def entered(self, entries: Sequence[Arriving], answers: AppendAnswer) -> None:
+    def appended_new(self, entries: Sequence[QueuedAppend], answers: AppendAnswer) -> None:
         """Note the result of an append of new events."""
         numbers, started = answers.numbers, answers.started
         # ``claimed`` is called next, and takes the started events from here.
@@ -156,7 +156,7 @@ class LocalEvents:
         if entries and answers.left:
             self._listeners.notify_ready()
 
-    def entered_all(
+    def appended_all_new(
         self,
         entries: Sequence[Entry],
         numbers: Sequence[int],
@@ -257,13 +257,13 @@ class LocalEvents:
         """Collect claimed events; return the seconds until another claim may find more."""
         claims, cache, is_more = self.claims, self.cache, bool(taken.claims)
         shows, take = cache.shows, taken.claims.append
-        kept, revive, begun = answer.kept, EventReader(), dict[int, EventData]()
+        kept, read, begun = answer.kept, EventReader(), dict[int, EventData]()
         rows = self._not_running(answer.rows)
         found = cache.find_all([one[0] for one in rows])
         for one, known in zip(rows, found, strict=True):
             number, attempt, event = one[0], one[3] + 1, known
             if event is None:
-                event = revive(one, kept.get(number))
+                event = read(one, kept.get(number))
                 if event is not None and start:
                     event.__dict__.update(_status="processing", _attempt=1)
                     begun[number] = event
@@ -399,10 +399,10 @@ class LocalEvents:
 
     # -- endings -----------------------------------------------------------------------------
 
-    def exited(self, exits: Sequence[QueuedCompletion], applied: Sequence[bool]) -> None:
+    def completed(self, completions: Sequence[QueuedCompletion], applied: Sequence[bool]) -> None:
         """Note completions that were recorded, or whose claim had been lost."""
         claims, ended, completed = self.claims, self._listeners.finished, dict[int, EventData]()
-        for (event, response, columns), is_on_record in zip(exits, applied, strict=True):
+        for (event, response, columns), is_on_record in zip(completions, applied, strict=True):
             number = columns[0]
             if claims.get(number) != columns[1]:
                 continue  # it is known already that another process has claimed the event
@@ -494,21 +494,19 @@ class LocalEvents:
 
     # -- what others do ----------------------------------------------------------------------
 
-    def other_than(
-        self, stands: Mapping[int, tuple[str, int]], numbers: Iterable[int]
-    ) -> list[int]:
+    def outdated(self, stored: Mapping[int, tuple[str, int]], numbers: Iterable[int]) -> list[int]:
         """Return the numbers of events that are shown in another state than stored.
 
         Args:
-            stands: Stored status and attempt of the events, by number.
+            stored: Status and attempt of the events, by number.
             numbers: The events to compare.
         """
         other = []
         for number in numbers:
             event = self.cache.find(number)
             state = None if event is None else event.execution
-            cache = None if state is None else (state.status.value, state.attempt_number)
-            if state is None or cache != stands.get(number):
+            shown = None if state is None else (state.status.value, state.attempt_number)
+            if state is None or shown != stored.get(number):
                 other.append(number)
         return other
 

@@ -24,17 +24,17 @@ __all__ = (
     "cancel_results",
     "delete_finished",
     "expire",
-    "looks",
     "pause",
     "prune",
     "remove",
     "retain",
     "retry",
     "settle",
+    "until_done",
 )
 
-LOOKS: Final = 100
-"""Looks at events that move between tables while an operation runs, before it gives up."""
+MAX_ROUNDS: Final = 100
+"""Searches for events that move between tables while an operation runs, before it gives up."""
 
 EXPIRE: Final = 500
 """Maximum number of events that one operation expires: the event loop waits meanwhile."""
@@ -108,7 +108,7 @@ async def cancel(
     await _lock(tx, numbers)
     results: dict[int, Cancelled] = {}
     order = {number: at for at, number in enumerate(reversed(numbers))}
-    for left in looks(numbers, results):
+    for left in until_done(numbers, results):
         ending = cancelled_while_waiting()
         ready = await tx.delete_ready(left)
         ready.sort(key=lambda row: -order[row.number])  # they finish in the order of the request
@@ -236,7 +236,7 @@ async def remove(tx: Transaction, numbers: Sequence[int]) -> frozenset[int]:
     await _lock(tx, wanted)
     await check_no_children(tx, wanted)
     done: dict[int, object] = {}
-    for left in looks(wanted, done):
+    for left in until_done(wanted, done):
         done |= dict.fromkeys(row.number for row in await tx.delete_ready(left))
         if others := _without(left, done):
             done |= dict.fromkeys(row.number for row in await delete_finished(tx, others))
@@ -271,7 +271,7 @@ async def _gone(tx: Transaction, numbers: Collection[int]) -> set[int]:
     return set(numbers) - {number for (number,) in await tx.rows(_EXISTING, list(numbers))}
 
 
-def looks(numbers: Sequence[int], done: Mapping[int, object]) -> Iterator[list[int]]:
+def until_done(numbers: Sequence[int], done: Mapping[int, object]) -> Iterator[list[int]]:
     """Yield the events that are not done, until all are.
 
     An event may move from one table to another between two statements, as claims and settlements
@@ -280,7 +280,7 @@ def looks(numbers: Sequence[int], done: Mapping[int, object]) -> Iterator[list[i
     Raises:
         OperationError: if an event moves all the time.
     """
-    for _ in range(LOOKS):
+    for _ in range(MAX_ROUNDS):
         if not (left := sorted(set(numbers) - done.keys())):
             return
         yield left

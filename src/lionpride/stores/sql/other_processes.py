@@ -97,7 +97,7 @@ class OtherProcesses:
         began = monotonic()
         stored = await self._backend.read(partial(queries.statuses, numbers=awaited))
         took = monotonic() - began
-        changed = self._events.other_than(stored, awaited)
+        changed = self._events.outdated(stored, awaited)
         if changed:
             self.are_known = True
         await self._refresh(number for number in changed if number not in self._events.claims)

@@ -29,7 +29,7 @@ from ...rules.state_machine import Ending
 from .backend import FinishedRow, ReadyRow, Transaction
 from .codec import state_after_ending
 from .dependencies import count_met, note_retried
-from .operations import delete_finished, looks
+from .operations import delete_finished, until_done
 from .queries import as_uuid
 from .rows import IS_BLOCKED, StateColumns
 
@@ -218,7 +218,7 @@ async def _ended(
     """
     found: dict[int, _Parent | None] = {}
     has_locked_ready = False
-    for left in looks(sorted(present), found):
+    for left in until_done(sorted(present), found):
         for number, following, uid, kind, status, result in await tx.rows(_ENDED, left):
             error = (json.loads(result).get("error") if result else None) or {}
             ending = EventStatus(status), error.get("error"), error.get("message")

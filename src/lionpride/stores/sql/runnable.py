@@ -28,7 +28,7 @@ class RunnableEvents(RunnableTypes):
 
     Attributes:
         failed_unreadable: Number of events that were marked as FAILED since they cannot be built.
-        is_to_be_told: True if other processes do not know yet what this process cannot run.
+        is_unreported: True if other processes do not know yet what this process cannot run.
 
     Args:
         place: The database, as messages name it.
@@ -46,7 +46,7 @@ class RunnableEvents(RunnableTypes):
         fail: Fail,
     ) -> None:
         super().__init__(place)
-        self.is_to_be_told = False
+        self.is_unreported = False
         self._clock = clock
         self._has_workers = has_workers
         self._fail = fail
@@ -60,7 +60,7 @@ class RunnableEvents(RunnableTypes):
     def warn_of_missing(self) -> bool:
         """Log each missing type once; return True if there are new ones."""
         are_new = super().warn_of_missing()
-        self.is_to_be_told = self.is_to_be_told or are_new
+        self.is_unreported = self.is_unreported or are_new
         return are_new
 
     # -- events that cannot be built ---------------------------------------------------------
@@ -89,7 +89,7 @@ class RunnableEvents(RunnableTypes):
             return
         elif self._unreadable.note(number, uid, event_type, error, self._clock()):
             self._warn_of_unreadable(uid, event_type, error)
-            self.is_to_be_told = True
+            self.is_unreported = True
         self._refused.append(claimed)
 
     def _warn_of_unreadable(self, uid: UUID, event_type: str, error: Exception) -> None:

@@ -252,7 +252,7 @@ class SqlStore:
             check_new_event_size(row, self._backend.largest)
 
         async def appended(result: Appended) -> None:
-            self._local_events.entered_all(entries, result.numbers, after)
+            self._local_events.appended_all_new(entries, result.numbers, after)
             self._backend.notify(READY)
 
         by_id = {uid.bytes: one for uid, one in after.items()}
@@ -425,8 +425,8 @@ class SqlStore:
 
     def _return_refused(self, limits: Limits | None, reservations: Reservations | None) -> None:
         """Release claims that this process cannot run now, with all that they took of limits."""
-        if self._runnable.is_to_be_told:
-            self._runnable.is_to_be_told = False
+        if self._runnable.is_unreported:
+            self._runnable.is_unreported = False
             for worker in self._workers.names:
                 self._register(worker)  # once more, so that others see it at once
         refused = self._runnable.take_refused()
@@ -1070,7 +1070,7 @@ class SqlStore:
     # -- live progress -----------------------------------------------------------------------
 
     def publish(self, event: EventData, attempt: int) -> None:
-        """See ``Store``."""
+        """See ``Store.publish``."""
         number = self._find_number(event)
         if number and self._local_events.has(number, event, attempt):
             self._progress.publish(number, event, attempt)
@@ -1089,7 +1089,7 @@ class SqlStore:
     async def published(
         self, event: EventData, attempt: int, first: int
     ) -> tuple[int, list[Any]] | None:
-        """See ``Store``."""
+        """See ``Store.published``."""
         number = self._find_number(event)
         if not number or number in self._local_events.claims:
             return None  # if it runs, it runs here

@@ -30,7 +30,7 @@ from ..sql.rows import NewEventRow, SettlementRow, StoredEvent
 from ..sql.seen_heartbeats import SeenHeartbeats
 from . import hot_claim, steps
 from .doctor import examine, find_damage
-from .file import make_file, speaking
+from .file import make_file, translated_errors
 from .inspector import SqliteInspectorReads
 from .migrations import schema_of, upgrade
 from .opened import OpenFile
@@ -168,7 +168,7 @@ class SqliteBackend:
         now = self.lease_time()
         if damage := await asyncio.to_thread(find_damage, self.place):
             return [damage]  # it makes other answers worthless
-        with speaking(self.place):
+        with translated_errors(self.place):
             return examine(self.place, self.file.reader.connection, now, self.lease)
 
     async def close(self) -> None:
@@ -189,7 +189,7 @@ class SqliteBackend:
         Raises:
             StoreError: if the file cannot be read.
         """
-        with speaking(self.place):
+        with translated_errors(self.place):
             return read_snapshot(self.file.reader, self._clocks(), query)
 
     def time(self) -> float:
@@ -222,7 +222,7 @@ class SqliteBackend:
         """See ``Backend``."""
         step = steps.AppendStep(request, self._clocks())
         if len(request.rows) > CHUNK:  # it has a transaction of its own
-            return self.file.commits.append(step, lambda answer: run(then(answer)))
+            return self.file.commits.append_large(step, lambda answer: run(then(answer)))
         self._listeners.notify_ready()
         return self._ask(step, then)
 
@@ -232,7 +232,7 @@ class SqliteBackend:
         """See ``Backend``."""
         self._listeners.notify_ready()  # now, so that a claim comes in time for the same commit
         file = self.file if self._file is None else self._file
-        return file.commits.enter(event, row, room)
+        return file.commits.append_new(event, row, room)
 
     async def append_within(self, connection: Any, request: AppendRequest) -> None:
         """Refuse the connection: only PostgreSQL has transactional append.
@@ -273,7 +273,7 @@ class SqliteBackend:
         number = own["_arrival"]
         row = number, attempt, finished, duration, result, failures, interruptions, attempts
         file = self.file if self._file is None else self._file
-        file.commits.exit((event, response, row))
+        file.commits.complete((event, response, row))
 
     async def flush(self) -> None:
         """See ``Backend``."""
@@ -305,7 +305,7 @@ class SqliteBackend:
 
     def look_up(self, numbers: Sequence[int]) -> list[StoredEvent | None]:
         """See ``Backend``."""
-        with speaking(self.place):
+        with translated_errors(self.place):
             reader, found = self.file.reader, list[StoredEvent | None]()
             with reader.connection:  # one snapshot
                 found += map(reader.find, numbers)

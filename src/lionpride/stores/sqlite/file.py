@@ -30,7 +30,7 @@ __all__ = (
     "make_file",
     "open_file",
     "script",
-    "speaking",
+    "translated_errors",
     "unknown_outcome",
 )
 
@@ -55,7 +55,7 @@ Synchronous = str
 
 
 @contextmanager
-def speaking(path: Path) -> Iterator[None]:
+def translated_errors(path: Path) -> Iterator[None]:
     """Raise SQLite's errors as a ``StoreError`` with a remedy."""
     try:
         yield
@@ -129,7 +129,7 @@ def unknown_outcome(path: Path, error: apsw.Error, ids: Sequence[bytes]) -> Stor
 
 def connect(path: Path, *, synchronous: Synchronous = "FULL") -> apsw.Connection:
     """Open another connection to a file that ``open_file`` has opened."""
-    with speaking(path):
+    with translated_errors(path):
         connection = OPEN_FILES.open(path, apsw.SQLITE_OPEN_READWRITE)
         _prepare(connection, synchronous)
         return connection
@@ -143,7 +143,7 @@ def damage_of(path: Path) -> str | None:
     Raises:
         StoreError: if the file cannot be read.
     """
-    with speaking(path):
+    with translated_errors(path):
         connection = OPEN_FILES.open(path, apsw.SQLITE_OPEN_READWRITE)
         try:
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -174,7 +174,7 @@ def open_file(path: Path, *, synchronous: Synchronous, patience: float) -> apsw.
         OperationError: if the file was open when this process was forked.
     """
     check_head(path)
-    with speaking(path):
+    with translated_errors(path):
         connection = OPEN_FILES.open(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         try:
             connection.set_busy_timeout(round(patience * 1000))

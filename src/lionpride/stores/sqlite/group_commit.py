@@ -33,7 +33,7 @@ from ..sql.process import forks
 from ..sql.rows import QueuedAppend, QueuedCompletion, SettlementRow
 from . import hot_append, hot_claim, hot_complete
 from .commit_thread import CommitThread, call_in_loop
-from .file import log_of, speaking, unknown_outcome
+from .file import log_of, translated_errors, unknown_outcome
 from .file_guard import FileGuard
 from .large_appends import LargeAppends
 from .open_files import inherited_error
@@ -98,18 +98,18 @@ class CommitBatch:
     """Requests that share a transaction.
 
     Attributes:
-        entries: Events to append.
-        exits: Attempts that completed.
+        appends: Events to append.
+        completions: Attempts that completed.
         steps: All other requests: the step, its effect after the commit, and the future.
         answers: The results, once the transaction can be committed; None if it failed.
         is_answered: True as soon as the callers are answered.
     """
 
-    __slots__ = ("_untaken", "answers", "entries", "exits", "is_answered", "steps")
+    __slots__ = ("_untaken", "answers", "appends", "completions", "is_answered", "steps")
 
     def __init__(self) -> None:
-        self.entries: list[QueuedAppend] = []
-        self.exits: list[QueuedCompletion] = []
+        self.appends: list[QueuedAppend] = []
+        self.completions: list[QueuedCompletion] = []
         self.steps: list[tuple[Step, Callable[[Any], Any] | None, Any]] = []
         self.answers: Answers | None = None
         self.is_answered = False
@@ -123,11 +123,11 @@ class CommitBatch:
             return False
 
     def __len__(self) -> int:
-        return len(self.entries) + len(self.exits) + len(self.steps)
+        return len(self.appends) + len(self.completions) + len(self.steps)
 
     def drop_cancelled(self) -> None:
         """Leave out appends whose callers were cancelled; called before the transaction begins."""
-        self.entries = [one for one in self.entries if not one[2].cancelled()]
+        self.appends = [one for one in self.appends if not one[2].cancelled()]
         self.steps = [
             one for one in self.steps if not (one[2].cancelled() and isinstance(one[0], AppendStep))
         ]
@@ -155,11 +155,11 @@ class CommitBatch:
         for rank, at, step in ranked:
             if rank == _USAGE:
                 answers[at] = _alone(rows, step)
-        done = in_halves(rows, [one[2] for one in self.exits], hot_complete.complete)
+        done = in_halves(rows, [one[2] for one in self.completions], hot_complete.complete)
         applied = [answer.error is None for answer in done]
         settles = [(at, step) for _, at, step in ranked if isinstance(step, SettleStep)]
         answers |= _settle(rows, settles)
-        appended = in_halves(rows, self.entries, hot_append.append)
+        appended = in_halves(rows, self.appends, hot_append.append)
         numbers = [answer.error or answer.value for answer in appended]
         for at in self.order():
             step = self.steps[at][0]
@@ -173,9 +173,9 @@ class CommitBatch:
         left = len(started) < len(numbers)
         return Answers(numbers, applied, in_order, left, started, *rows.write_counts())
 
-    def tell(self, answers: Answers) -> None:
+    def answer(self, answers: Answers) -> None:
         """Answer all callers in order, after the commit."""
-        for (_, _, future, _), number in zip(self.entries, answers.numbers, strict=True):
+        for (_, _, future, _), number in zip(self.appends, answers.numbers, strict=True):
             if isinstance(number, Exception):
                 _fail(future, number)
             elif not future.done():
@@ -194,8 +194,8 @@ class CommitBatch:
         Args:
             error: Makes the error; called with the ids of the events that were to be appended.
         """
-        for _, fresh, future, _ in self.entries:
-            _fail(future, error([fresh[0]]))
+        for _, row, future, _ in self.appends:
+            _fail(future, error([row[0]]))
         for step, _, future in self.steps:
             _fail(future, error(step.request.ids if isinstance(step, AppendStep) else ()))
 
@@ -316,7 +316,7 @@ class GroupCommit:
         path: The file, for messages.
         connection: The only writing connection of this process, except for the heartbeat's.
         rows: The tables over that connection.
-        turn: The write lock between processes.
+        write_lock: The write lock between processes.
         guard: Checks the file before each transaction.
         patience: Seconds to wait for a program that writes without the write lock.
         local_events: The events of this process; what is committed is noted there.
@@ -329,7 +329,7 @@ class GroupCommit:
         path: Path,
         connection: apsw.Connection,
         rows: Rows,
-        turn: WriteLock,
+        write_lock: WriteLock,
         guard: FileGuard,
         *,
         patience: float,
@@ -339,7 +339,7 @@ class GroupCommit:
         self._path = path
         self._connection = connection
         self._rows = rows
-        self._turn = turn
+        self._write_lock = write_lock
         self._guard = guard
         self._patience = patience
         self._local_events = local_events
@@ -372,23 +372,23 @@ class GroupCommit:
             self._schedule(loop)
         return future
 
-    def enter(self, event: Any, fresh: Any, room: int | None = None) -> asyncio.Future[None]:
+    def append_new(self, event: Any, row: Any, room: int | None = None) -> asyncio.Future[None]:
         """Append a new event, if at most ``room`` events wait afterwards."""
         loop = self._loop
         if loop is None or loop is not get_running_loop() or forks.count != self._process:
             loop = self._here()
         future: asyncio.Future[None] = loop.create_future()
-        self._batch.entries.append((event, fresh, future, room))
+        self._batch.appends.append((event, row, future, room))
         if not self._busy and not self._scheduled:
             self._schedule(loop)
         return future
 
-    def exit(self, gone: QueuedCompletion) -> None:
+    def complete(self, completion: QueuedCompletion) -> None:
         """Record a completion; it is tried again until it is recorded."""
         loop = self._loop
         if loop is None or loop is not get_running_loop():
             loop = self._here()
-        self._batch.exits.append(gone)
+        self._batch.completions.append(completion)
         if not self._busy and not self._scheduled:
             self._schedule(loop)
 
@@ -494,13 +494,13 @@ class GroupCommit:
         return False
 
     def _transact(self, batch: CommitBatch) -> None:
-        if batch.takes_long(self._rows) or not self._turn.take_now():
+        if batch.takes_long(self._rows) or not self._write_lock.try_acquire():
             self._in_thread(batch, self._wait_and_do)
             return
         try:
             batch.answers = self._do(batch, 0)
         except apsw.BusyError:  # a program without the write lock is writing
-            self._turn.give()
+            self._write_lock.release()
             self._in_thread(batch, self._wait_and_do)
             return
         if len(batch) <= SMALL or self._log.is_quick:
@@ -522,7 +522,7 @@ class GroupCommit:
         if batch.is_answered or not batch.take():  # or the thread runs it
             return True
         is_committed = self._is_committed(batch, error)
-        self._turn.give()
+        self._write_lock.release()
         if is_committed and batch.answers is not None:
             self._done(batch, batch.answers)
         else:
@@ -572,18 +572,18 @@ class GroupCommit:
             self._is_committed(batch, error)
             raise
         finally:
-            self._turn.give()
+            self._write_lock.release()
 
-    def _take_turn(self) -> None:
+    def _acquire_write_lock(self) -> None:
         """Wait for the write lock, in a thread."""
-        self._turn.take(lambda: is_free(self._connection))
+        self._write_lock.acquire(lambda: is_free(self._connection))
 
     def _wait_and_do(self, batch: CommitBatch) -> None:
-        self._take_turn()
+        self._acquire_write_lock()
         try:
             batch.answers = self._do(batch, self._patience)
         except BaseException:
-            self._turn.give()
+            self._write_lock.release()
             raise
         self._commit(batch)
 
@@ -608,9 +608,9 @@ class GroupCommit:
     def _done(self, batch: CommitBatch, answers: Answers) -> None:
         batch.is_answered, local_events = True, self._local_events
         try:
-            local_events.exited(batch.exits, answers.applied)
-            local_events.entered(batch.entries, answers)
-            batch.tell(answers)
+            local_events.completed(batch.completions, answers.applied)
+            local_events.appended_new(batch.appends, answers)
+            batch.answer(answers)
             self._log.measure()
         except BaseException as error:
             interruption = error
@@ -624,8 +624,8 @@ class GroupCommit:
         """Answer the callers of a failed transaction; keep its completions for the next one."""
         batch.is_answered = True
         try:
-            self._batch.exits[:0] = batch.exits
-            if self._batch.exits and self._loop is not None:
+            self._batch.completions[:0] = batch.completions
+            if self._batch.completions and self._loop is not None:
                 self._loop.call_later(AGAIN, self._flush)
             batch.fail(partial(self._explained, failure))
             waiting, self._quiet = self._quiet, []
@@ -646,7 +646,7 @@ class GroupCommit:
                 cause=failure,
             )
         try:
-            with speaking(self._path):
+            with translated_errors(self._path):
                 raise copy(failure) if isinstance(failure, StoreError) else failure
         except Exception as error:
             return error
@@ -654,10 +654,10 @@ class GroupCommit:
     def _next(self, after_failure: bool = False) -> None:
         loop = self._loop
         self._busy = loop is not None and self._log.is_long and not after_failure
-        more: Any = self._batch.steps or self._batch.entries or self._large
+        more: Any = self._batch.steps or self._batch.appends or self._large
         if self._busy:
             self._thread.call(partial(self._copy_log, loop))
-        elif loop is not None and (more or (self._batch.exits and not after_failure)):
+        elif loop is not None and (more or (self._batch.completions and not after_failure)):
             self._schedule(loop)
         elif self._quiet:
             waiting, self._quiet = self._quiet, []
@@ -673,7 +673,7 @@ class GroupCommit:
 
     # -- a large append ----------------------------------------------------------------------
 
-    async def append(self, step: AppendStep, then: Callable[[Any], Any]) -> Any:
+    async def append_large(self, step: AppendStep, then: Callable[[Any], Any]) -> Any:
         """Append many events in one transaction; other tasks run in between.
 
         Args:
@@ -682,8 +682,10 @@ class GroupCommit:
         """
         await self._wait_for_turn(len(step.request.rows))
         try:
-            if not self._turn.take_now() and await self._thread.finish(self._take_turn):
-                self._turn.give()
+            if not self._write_lock.try_acquire() and await self._thread.finish(
+                self._acquire_write_lock
+            ):
+                self._write_lock.release()
                 raise asyncio.CancelledError
             return await self._append(step, then)
         except (apsw.Error, OSError) as error:
@@ -715,7 +717,7 @@ class GroupCommit:
             rows.roll_back()
             raise
         finally:
-            self._turn.give()
+            self._write_lock.release()
         noted = then(answer)
         if cancelled:
             raise asyncio.CancelledError

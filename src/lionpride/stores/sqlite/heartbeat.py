@@ -35,7 +35,7 @@ class _Open(NamedTuple):
 
     connection: apsw.Connection
     rows: Rows
-    turn: WriteLock
+    write_lock: WriteLock
 
 
 class SqliteLeaseRenewal:
@@ -66,16 +66,16 @@ class SqliteLeaseRenewal:
         """Open the file in advance: later there may be no free file descriptor."""
         self._opened()
 
-    def __call__(self, names: WorkerNames, said: Descriptions) -> float:
-        """See ``SqliteLeaseRenewal`` in ``sql/heartbeat.py``."""
-        connection, rows, turn = self._opened()
+    def __call__(self, names: WorkerNames, descriptions: Descriptions) -> float:
+        """See ``LeaseRenewal`` in ``sql/heartbeat.py``."""
+        connection, rows, write_lock = self._opened()
         try:
-            turn.take(lambda: is_free(connection))
+            write_lock.acquire(lambda: is_free(connection))
             connection.set_busy_timeout(round(min(self._lease, PATIENCE) * 1000))
             try:
-                return self._renew(rows, names, said)
+                return self._renew(rows, names, descriptions)
             finally:
-                turn.give()
+                write_lock.release()
         except apsw.BusyError:
             raise
         except BaseException:
@@ -85,27 +85,27 @@ class SqliteLeaseRenewal:
     def close(self) -> None:
         """Close the connection and the lock file."""
         if self._open is not None:
-            (connection, _, turn), self._open = self._open, None
-            turn.close()
+            (connection, _, write_lock), self._open = self._open, None
+            write_lock.close()
             connection.close()
 
     def _opened(self) -> _Open:
         if self._open is None:
-            turn = WriteLock(self._path, self._lease / 3)
+            write_lock = WriteLock(self._path, self._lease / 3)
             try:
                 connection = connect(self._path, synchronous=self._synchronous)
             except BaseException:
-                turn.close()
+                write_lock.close()
                 raise
-            self._open = _Open(connection, Rows(connection, self._queue), turn)
+            self._open = _Open(connection, Rows(connection, self._queue), write_lock)
         return self._open
 
-    def _renew(self, rows: Rows, names: WorkerNames, said: Descriptions) -> float:
+    def _renew(self, rows: Rows, names: WorkerNames, descriptions: Descriptions) -> float:
         try:
             rows.begin()  # this may take long, and the length of a lease counts from here
             at, now = boot_time(), self._clock()
             for worker in names():
-                description, write = said.get(worker), rows.connection.execute
+                description, write = descriptions.get(worker), rows.connection.execute
                 if write(fill(BEAT), (now, self._lease, worker, description)).get is None:
                     process = platform.node(), *this_process()
                     bound = now, worker, rows.queue, *process, self._lease, description

@@ -10,7 +10,7 @@ from time import time_ns
 from typing import Any, TypeVar
 
 from ..sql.queries import Snapshot
-from .file import connect, speaking
+from .file import connect, translated_errors
 from .queries import Tables
 from .snapshot import read_snapshot
 from .transaction import Clocks
@@ -59,7 +59,7 @@ class SqliteInspectorReads:
         """Run a query in the thread, in one read transaction."""
 
         def read() -> T:
-            with speaking(self._path):
+            with translated_errors(self._path):
                 return read_snapshot(self._opened(), self._clocks, query)
 
         return await self._in_thread(read)
@@ -68,7 +68,7 @@ class SqliteInspectorReads:
         """Return a value that differs after any change; it belongs to this connection."""
 
         def read() -> object:
-            with speaking(self._path):
+            with translated_errors(self._path):
                 return self._opened().connection.pragma("data_version")
 
         return self._opened_at, await self._in_thread(read)

@@ -7,7 +7,7 @@ from pathlib import Path
 import apsw
 
 from ..maintenance import SchemaVersion
-from .file import VERSION, check_head, check_version, has_log, open_file, script, speaking
+from .file import VERSION, check_head, check_version, has_log, open_file, script, translated_errors
 from .open_files import OPEN_FILES
 
 __all__ = (
@@ -41,7 +41,7 @@ def upgrade(path: Path, *, synchronous: str, patience: float) -> SchemaVersion:
 
 
 def _version_of(path: Path) -> int:
-    with speaking(path):
+    with translated_errors(path):
         connection = OPEN_FILES.open(path, apsw.SQLITE_OPEN_READWRITE)
         try:
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log(path))

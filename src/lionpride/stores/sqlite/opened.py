@@ -10,7 +10,7 @@ import apsw
 
 from ..sql.codec import MARGIN
 from ..sql.local_events import LocalEvents
-from .file import connect, open_file, speaking
+from .file import connect, open_file, translated_errors
 from .file_guard import FileGuard
 from .group_commit import GroupCommit
 from .heartbeat import make_heartbeat
@@ -35,7 +35,7 @@ class OpenFile:
         lease: The length of a lease in seconds.
         clock: Returns the time for leases; called in threads too.
         local_events: The event objects, which are written after each commit.
-        committed: Called after each commit with True if no event is pending or claimed.
+        committed: See ``GroupCommit``.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class OpenFile:
         with ExitStack() as on_error:
             self._connection = open_file(path, synchronous=synchronous, patience=patience)
             on_error.callback(self._connection.close)
-            with speaking(path):
+            with translated_errors(path):
                 self._version = self._data_version()
                 self.guard = FileGuard(path, self._connection)
-            self._turn = WriteLock(path, patience)
-            on_error.callback(self._turn.close)
+            self._write_lock = WriteLock(path, patience)
+            on_error.callback(self._write_lock.close)
             self._reader = Tables(connect(path, synchronous=synchronous), queue)
             on_error.pop_all()
         self.largest = self._connection.limit(apsw.SQLITE_LIMIT_LENGTH) - MARGIN
@@ -66,7 +66,7 @@ class OpenFile:
             path,
             self._connection,
             Rows(self._connection, queue),
-            self._turn,
+            self._write_lock,
             self.guard,
             patience=patience,
             local_events=local_events,
@@ -94,7 +94,7 @@ class OpenFile:
         """
         if not self.commits.idle:
             return False
-        with speaking(self._path):
+        with translated_errors(self._path):
             self.commits.check_file()
             before, self._version = self._version, self._data_version()
         return before != self._version
@@ -114,7 +114,7 @@ class OpenFile:
             self.commits.close()
             self._reader.connection.close()
             self._connection.close()
-            self._turn.close()
+            self._write_lock.close()
 
 
 _ABANDONED: list[OpenFile] = []

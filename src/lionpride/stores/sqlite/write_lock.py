@@ -62,7 +62,7 @@ class WriteLock:
                     cause=error,
                 ) from error
 
-    def take_now(self) -> bool:
+    def try_acquire(self) -> bool:
         """Take the lock if it is free; return False if it is not.
 
         Return True as well if the system does not support the lock.
@@ -78,7 +78,7 @@ class WriteLock:
         self._has = True
         return True
 
-    def take(self, is_free: Callable[[], bool]) -> None:
+    def acquire(self, is_free: Callable[[], bool]) -> None:
         """Block until the lock is taken, at most for ``patience`` seconds.
 
         Args:
@@ -86,7 +86,7 @@ class WriteLock:
         """
         now = monotonic()
         end, next_question, pause = now + self._patience, now + _QUESTION, _FIRST_PAUSE
-        while not self.take_now() and (now := monotonic()) < end:
+        while not self.try_acquire() and (now := monotonic()) < end:
             if now >= next_question:
                 if is_free():
                     return
@@ -94,7 +94,7 @@ class WriteLock:
             sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
-    def give(self) -> None:
+    def release(self) -> None:
         """Release the lock."""
         if self._has:
             with suppress(OSError):
