@@ -20,8 +20,10 @@ from ...view.monitor import Monitor
 from ...view.overview import Overview, read_overview
 from ...view.redact import label_of
 from ..caller import caller
-from ..grammar import command, finish, option, store_argument
+from ..grammar import command, finish, json_option, option, store_argument
+from ..output.overview_data import overview_data
 from ..output.streams import tell
+from ..output.table import json_line
 from ..store.location import locate_store
 from ..usage import UsageError
 
@@ -47,8 +49,9 @@ KEYS = {"\x1b[A": "up", "\x1b[B": "down", "k": "up", "j": "down", "\t": "tab"}
 )
 @store_argument
 @option("--once", is_flag=True, help="draw it once, and exit")
+@json_option("look (one, with or without --once); it does not need the extra")
 @finish
-async def top(store: str, once: bool) -> int:
+async def top(store: str, once: bool, as_json: bool) -> int:
     """Watch until q is pressed.
 
     Raises:
@@ -56,10 +59,25 @@ async def top(store: str, once: bool) -> int:
     """
     location = locate_store(store)
     await location.check_made()
+    if as_json:
+        await _tell_once(Monitor(location.url), location.name)
+        return 0
     once = once or not (sys.stdout.isatty() and sys.stdin.isatty())
     async with Top(Monitor(location.url), location.name) as display:
         await (display.draw_once() if once else display.watch())
     return 0
+
+
+async def _tell_once(monitor: Monitor, name: str) -> None:
+    """Print the overview of a store as an object, and close the monitor."""
+    history = History(monitor)
+    try:
+        overview = await read_overview(monitor, history)
+        pause = await monitor.pause_record()
+    finally:
+        await history.close()
+        await monitor.close()
+    tell(json_line({"store": name} | overview_data(overview, pause)))
 
 
 class Top:

@@ -6,27 +6,16 @@ import asyncio
 import socket
 from contextlib import closing
 
-import click
-
-from ..grammar import command, option, store_argument
+from ..grammar import command, json_option, option, store_argument
 from ..output.streams import tell
+from ..output.table import json_line
 from ..store.location import StoreLocation, locate_store
-from ..usage import UsageError
+from ..usage import UsageError, port_number
 
 __all__ = ["ui"]
 
 HOST = "127.0.0.1"
 PORT = 8321
-
-
-def _port(text: str | int) -> int:
-    try:
-        port = int(text)
-    except ValueError:
-        port = -1
-    if not 0 <= port < 65536:
-        raise click.BadParameter(f"{text!r} is no port: give a number from 0 to 65535")
-    return port
 
 
 @command(
@@ -39,14 +28,19 @@ def _port(text: str | int) -> int:
 )
 @store_argument
 @option(
-    "--port", metavar="N", type=_port, default=PORT, help=f"the port ({PORT}); 0: any free port"
+    "--port",
+    metavar="N",
+    type=port_number,
+    default=str(PORT),
+    help=f"the port ({PORT}); 0: any free port",
 )
 @option(
     "--act",
     is_flag=True,
     help="let the page retry, cancel and pause; without it, the page is read-only",
 )
-def ui(store: str, port: int, act: bool) -> int:
+@json_option("server, with its URL and token")
+def ui(store: str, port: int, act: bool, as_json: bool) -> int:
     """Serve the page until Ctrl-C.
 
     Raises:
@@ -59,13 +53,15 @@ def ui(store: str, port: int, act: bool) -> int:
     location = locate_store(store)
     with closing(_listen(port)) as listening:
         try:
-            asyncio.run(_serve(location, listening, act))
+            asyncio.run(_serve(location, listening, act, as_json))
         except KeyboardInterrupt:
             return 0
     return 0
 
 
-async def _serve(location: StoreLocation, listening: socket.socket, act: bool) -> None:
+async def _serve(
+    location: StoreLocation, listening: socket.socket, act: bool, as_json: bool
+) -> None:
     import uvicorn  # late: only this command needs the extra
 
     from ...web.access import Access  # late: the same
@@ -85,7 +81,8 @@ async def _serve(location: StoreLocation, listening: socket.socket, act: bool) -
         timeout_graceful_shutdown=1,
     )
     url = f"http://{HOST}:{listening.getsockname()[1]}/?token={page.token}"
-    tell(f"{location.name} is shown at {url} until Ctrl-C")
+    told = {"store": location.name, "url": url, "token": page.token}
+    tell(json_line(told) if as_json else f"{location.name} is shown at {url} until Ctrl-C")
     tell()
     await uvicorn.Server(config).serve([listening])
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
 
 from ...drawing.text import duration, plural
 from ...stores.inspector import WorkerRecord
 from ..grammar import json_option, store_command
+from ..output.overview_data import worker_data
 from ..output.streams import tell
 from ..output.table import json_line, show_table
 from ..store.location import locate_store
@@ -29,20 +28,13 @@ async def workers(store: str, queue: str | None, as_json: bool) -> int:
         found = [each for name in queues.names for each in await queues.of(name).workers()]
     if as_json:
         for each in found:
-            tell(json_line(_plain(each)))
+            tell(json_line(worker_data(each)))
         return 0
     if not found:
         tell(f"no worker is running; start one: lionpride work TARGET --store {location.name}")
         return 0
     _show(found)
     return 0
-
-
-def _plain(worker: WorkerRecord) -> dict[str, Any]:
-    """A worker as JSON takes it."""
-    plain = asdict(worker)
-    plain["held"] = [each | {"id": str(each["id"])} for each in plain["held"]]
-    return plain
 
 
 def _show(found: Sequence[WorkerRecord]) -> None:
