@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from documents import ROOT
 from prometheus_client.metrics_core import Metric
@@ -13,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import lionpride
 from lionpride import Event, Executor, Limit, LionprideError, Processor, Retry, job
-from lionpride.cli import COMMANDS
+from lionpride.cli import COMMANDS, load_commands
 from lionpride.engine.append_options import AppendOptions
 from lionpride.engine.factory import Settings
 from lionpride.stores.open import open_store
@@ -194,6 +195,28 @@ def test_each_error_is_listed_with_its_other_base_classes() -> None:
 def test_the_options_of_each_command_are_part_of_the_page() -> None:
     text = (REFERENCE / "cli.md").read_text(encoding="utf-8")
     assert sorted(cli_options.MARKER.findall(text)) == sorted(COMMANDS)
+
+
+def test_the_table_of_commands_has_all_of_them() -> None:
+    text = (REFERENCE / "cli.md").read_text(encoding="utf-8")
+    table = text[: text.index("\n## ")]
+    assert set(re.findall(r"\[`([a-z]+)`\]\(", table)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_page_has_what_the_help_of_a_command_has(name: str) -> None:
+    command = load_commands()[name]
+    text = command.get_help(click.Context(command, info_name=name))
+    page = cli_options.options_of(name)
+    listed = set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", text, re.MULTILINE)) - {"--help"}
+    written = set(re.findall(r"`(--[a-z-]+)[` ]", page))
+    assert {each for each in written if each.startswith("--no-")} <= {
+        f"--no-{each[2:]}" for each in listed
+    }
+    assert {each for each in written if not each.startswith("--no-")} == listed
+    rows = re.findall(r"^\| (`.*) \| (.*) \|$", page, re.MULTILINE)
+    assert len(rows) == len([each for each in command.params if cli_options.is_shown(each)])
+    assert [names for names, meaning in rows if not meaning] == []
 
 
 def test_the_page_of_a_command_has_its_usage_and_each_option() -> None:

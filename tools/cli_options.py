@@ -49,7 +49,7 @@ def row(param: click.Parameter) -> str:
     meaning = (getattr(param, "help", None) or "").replace("|", "\\|")
     if isinstance(param, click.Option):
         value = "" if param.is_flag else f" {value}"
-        shown = ", ".join(f"`{name}{value}`" for name in param.opts)
+        shown = ", ".join(f"`{name}{value}`" for name in [*param.opts, *param.secondary_opts])
         meaning += " (required)" if param.required else ""
     return f"| {shown} | {meaning} |"
 

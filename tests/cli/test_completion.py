@@ -14,10 +14,15 @@ SHELLS = ["bash", "zsh", "fish"]
 def completed(place, *words):
     """The words that fit the last one, as the script of bash gets them."""
     asking = {
-        "_LIONPRIDE_COMPLETE": "bash_complete",
         "COMP_WORDS": " ".join(["lionpride", *words]),
         "COMP_CWORD": str(len(words)),
     }
+    return [tuple(line.split(",", 1)) for line in answered(place, "bash", **asking)]
+
+
+def answered(place, shell, **variables):
+    """What the program answers to the script of a shell."""
+    asking = {"_LIONPRIDE_COMPLETE": f"{shell}_complete", **variables}
     done = subprocess.run(
         place.command(),
         cwd=place.path,
@@ -28,7 +33,21 @@ def completed(place, *words):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    return [tuple(line.split(",", 1)) for line in done.stdout.splitlines()]
+    return done.stdout.splitlines()
+
+
+def test_the_script_of_zsh_gets_words_with_their_meaning(place):
+    lines = answered(place, "zsh", COMP_WORDS="lionpride pr", COMP_CWORD="1")
+    assert lines == ["plain", "prune", "remove finished events of a store"]
+    lines = answered(place, "zsh", COMP_WORDS="lionpride tail ru", COMP_CWORD="2")
+    assert lines == ["file", "ru", "_"]
+
+
+def test_the_script_of_fish_gets_words_with_their_meaning(place):
+    lines = answered(place, "fish", COMP_WORDS="lionpride pr", COMP_CWORD="pr")
+    assert lines == ["plain,prune\tremove finished events of a store"]
+    lines = answered(place, "fish", COMP_WORDS="lionpride append ru", COMP_CWORD="ru")
+    assert lines == ["file,ru"]
 
 
 @pytest.mark.parametrize("shell", SHELLS)

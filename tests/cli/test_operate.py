@@ -108,8 +108,10 @@ def test_a_queue_or_all_are_paused_and_resumed(store, capsys):
     lines = said(capsys, "pause", store)
     assert [line.partition(":")[0] for line in lines] == ["a", "b"]
     assert all(f"paused, by {caller()}" in line for line in lines)
-    assert said(capsys, "resume", store, "--queue", "b") == ["b: not paused"]
-    assert said(capsys, "resume", store) == ["a: not paused", "b: not paused"]
+    (line,) = said(capsys, "resume", store, "--queue", "b")
+    assert line.startswith(f"b: not paused; resumed by {caller()}, ")
+    lines = said(capsys, "resume", store)
+    assert [line.partition(";")[0] for line in lines] == ["a: not paused", "b: not paused"]
 
 
 def test_finished_events_are_removed_by_status_and_age(store, capsys):
@@ -148,6 +150,20 @@ def test_a_class_may_be_named_without_its_module(store, capsys):
     assert said(capsys, "ls", store, "--kind", "no.such", "--json") == []
     assert main(["ls", store, "--kind", "Dead"]) == 2
     assert "has cli.sample_store.Deed" in capsys.readouterr().err
+
+
+def test_who_has_resumed_a_queue_is_kept_and_shown(store, capsys):
+    fill(store, "a", "b")
+    assert said(capsys, "resume", store) == ["a: not paused", "b: not paused"]
+    said(capsys, "pause", store)
+    (one,) = objects(capsys, "resume", store, "--queue", "a")
+    assert (one["paused"], one["resumed"]["by"]) == (None, caller())
+    for line in said(capsys, "resume", store):
+        assert f": not paused; resumed by {caller()}, " in line
+    for each in objects(capsys, "counts", store):
+        assert (each["paused"], each["resumed"]["by"]) == (None, caller())
+    (again,) = objects(capsys, "pause", store, "--queue", "a")
+    assert (again["paused"]["by"], again["resumed"]) == (caller(), None)
 
 
 def test_the_actions_of_events_are_exported_and_imported(store, capsys, tmp_path):

@@ -1,6 +1,7 @@
 """Keys, what they ask and what they do; and the command in a terminal."""
 
 import asyncio
+import json
 import os
 import pty
 import re
@@ -13,6 +14,7 @@ from syrupy.assertion import SnapshotAssertion
 from lionpride.cli import main
 from lionpride.cli.commands.top import Top
 from lionpride.core import Event, EventStatus, Executor, Processor
+from lionpride.rules.limits.limit import Limit
 from lionpride.view.monitor import Monitor
 
 
@@ -162,6 +164,34 @@ async def test_without_a_terminal_it_is_drawn_once(
     assert "pending" in said
     assert all(line.strip() for line in said.splitlines()), "it is not padded"
     assert "quit" not in said, "there is nobody to press a key"
+
+
+async def test_it_is_told_as_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = str(tmp_path / "run.db")
+    limit = Limit("requests", 5, per=60)
+    desk = Desk({"limits": [limit]}, store=f"sqlite:///{store}", grace=0.0)
+    async with desk:
+        bad = await desk.append(Page(ends="badly"))
+        await desk.join()
+        runs = await desk.append(Page(ends="never"))
+        while runs.status is not EventStatus.PROCESSING:
+            await asyncio.sleep(0)
+        await desk.pause("queue", by="alice")
+        assert await asyncio.to_thread(main, ["top", store, "--once", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["store"] == store
+    assert (told["counts"]["failed"], told["counts"]["processing"]) == (1, 1)
+    assert told["paused"]["by"] == "alice"
+    assert set(told["ran"]) == {"median", "p95"}
+    assert [each["id"] for each in told["failures"]] == [str(bad.id)]
+    (running,) = told["running"]
+    assert (running["id"], running["attempt_number"]) == (str(runs.id), 1)
+    (worker,) = told["workers"]
+    assert worker["name"] == running["worker"]
+    described = {"name": "requests", "amount": 5, "per": 60, "per_key": False, "pool": "requests"}
+    assert worker["about"]["limits"] == [described]
+    (slots,) = [each for each in told["limits"] if each["pool"] == "slots"]
+    assert (slots["used"], slots["amount"]) == (1, 100)
 
 
 def test_what_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import re
 import signal
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cli.conftest import Place
 
 from lionpride.cli import main
 from lionpride.core import Event, Executor, Processor
@@ -109,6 +111,18 @@ async def test_a_browser_acts_with_the_form_of_the_page_alone(tmp_path: Path) ->
         assert "http://evil.example" in answer.text
         assert url in answer.text
         assert (await browser.post(f"{url}/act", data=form)).status_code == 303
+
+
+def test_the_address_is_told_as_data(place: Place) -> None:
+    assert place.run("migrate", "run.db").returncode == 0
+    with place.start("ui", "run.db", "--port", "0", "--json") as server:
+        assert server.stdout is not None
+        told = json.loads(server.stdout.readline())
+        assert told["store"] == "run.db"
+        assert told["url"].startswith("http://127.0.0.1:")
+        assert told["url"].endswith(f"/?token={told['token']}")
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 0
 
 
 def test_what_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

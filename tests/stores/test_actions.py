@@ -127,10 +127,27 @@ async def test_who_has_paused_the_queue_is_kept_until_it_ends(store: Store, cloc
     await store.pause()
     later = await store.pause_record()
     assert later == PauseRecord(None, later.at if later else 0.0)
+    assert await store.resume_record() is None
     await store.pause(0.0)
     assert await store.pause_record() is None
     await store.pause(clock.now + 5.0, by="alice")
     assert await store.pause_record() is None  # it is not paused by hand without an end
+    assert await store.resume_record() is None
+
+
+async def test_who_has_resumed_the_queue_is_kept_until_the_next_pause(
+    store: Store, clock: Clock, opened: list[Store]
+) -> None:
+    await put(store, 1.0)
+    assert await store.resume_record() is None
+    await store.pause(by="alice")
+    assert await store.resume_record() is None
+    await store.pause(0.0, by="bob")
+    record = await store.resume_record()
+    assert record is not None
+    assert (record.by, await store.pause_record()) == ("bob", None)
+    await store.pause()
+    assert await store.resume_record() is None
 
 
 async def test_other_processes_read_it(store: Store, clock: Clock, opened: list[Store]) -> None:

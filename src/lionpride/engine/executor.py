@@ -633,17 +633,19 @@ class Executor:
         """
         await self._control.pause(scope, self.start, by)
 
-    async def resume(self, scope: Scope = "executor") -> None:
+    async def resume(self, scope: Scope = "executor", *, by: str | None = None) -> None:
         """Start events again, after a ``pause()`` of this scope; without one, nothing happens.
 
         Args:
             scope: "executor" or "queue". "queue" also ends a pause by `lionpride top` or the page,
                 but no wait that a service has asked for (``RateLimited``).
+            by: Who asks for it. The store keeps the name until the next pause of the queue, for
+                the command line. A pause of the executor takes none.
 
         Raises:
-            ValidationError: for another scope.
+            ValidationError: for another scope, an invalid name, or a name without scope="queue".
         """
-        await self._control.resume(scope, self.start)
+        await self._control.resume(scope, self.start, by)
 
     @property
     def paused(self) -> bool:

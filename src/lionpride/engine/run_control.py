@@ -164,20 +164,18 @@ class RunControl:
         """Start no more events until ``resume``; see ``Executor.pause``."""
         if _is_of_queue(scope):
             await self._store.pause(by=by)
-        elif by is not None:
-            raise ValidationError(
-                f"by={safe_repr(by)} needs scope='queue': a pause of this executor alone is not "
-                "stored, and has no record"
-            )
-        else:
-            await (await self._started(start)).pause()
+            return
+        _check_unnamed(by)
+        await (await self._started(start)).pause()
 
-    async def resume(self, scope: Scope, start: Call) -> None:
+    async def resume(self, scope: Scope, start: Call, by: str | None) -> None:
         """Start events again after a pause of this scope; see ``Executor.resume``."""
-        if not _is_of_queue(scope):
-            await (await self._started(start)).resume()
-        elif await is_paused(self._store):
-            await self._store.pause(0.0)
+        if _is_of_queue(scope):
+            if await is_paused(self._store):
+                await self._store.pause(0.0, by=by)
+            return
+        _check_unnamed(by)
+        await (await self._started(start)).resume()
 
     async def drain(self, limit: float | None, start: Call, stop: Call) -> int:
         """Refuse new events, finish the accepted ones, and stop; see ``Executor.drain``."""
@@ -394,6 +392,19 @@ class BackgroundRun:
         if error is None or self._cancelled_block or not isinstance(failure, Exception):
             raise failure  # it comes first: it is the cause of the block's error
         logger.error("the run has failed: %s", failure, exc_info=failure)
+
+
+def _check_unnamed(by: object) -> None:
+    """Refuse a name with the scope "executor".
+
+    Raises:
+        ValidationError: if there is one.
+    """
+    if by is not None:
+        raise ValidationError(
+            f"by={safe_repr(by)} needs scope='queue': a pause of this executor alone is not "
+            "stored, and has no record"
+        )
 
 
 def _is_of_queue(scope: object) -> bool:

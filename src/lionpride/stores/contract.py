@@ -431,7 +431,8 @@ class Store(Protocol):
         Args:
             until: A Unix timestamp in seconds; 0.0 ends the pause, also one that a service asked
                 for.
-            by: Who asks for it, for ``pause_record``.
+            by: Who asks for it, for ``pause_record``, or with 0.0 for ``resume_record``. A pause
+                with an end has no record.
 
         Raises:
             ValidationError: for an invalid name.
@@ -550,6 +551,12 @@ class Store(Protocol):
 
     async def pause_record(self) -> PauseRecord | None:
         """Return who has paused the queue by hand, and when; None if that is not so."""
+
+    async def resume_record(self) -> PauseRecord | None:
+        """Return who has ended the last pause by hand, and when.
+
+        None if the queue is paused by hand, was never paused, or the caller has given no name.
+        """
 
     async def explain(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         """Return the position of an event in the queue, and what it needs of limits.

@@ -641,19 +641,23 @@ class Executor:
         """
         self._bridge.call("pause", lambda executor, _: executor.pause(scope, by=by), timeout)
 
-    def resume(self, scope: Scope = "executor", *, timeout: float | None = None) -> None:
+    def resume(
+        self, scope: Scope = "executor", *, by: str | None = None, timeout: float | None = None
+    ) -> None:
         """Start events again, after a ``pause()`` of this scope; without one, nothing happens.
 
         Args:
             scope: "executor" or "queue". "queue" also ends a pause by `lionpride top` or the page,
                 but no wait that a service has asked for (``RateLimited``).
+            by: Who asks for it. The store keeps the name until the next pause of the queue, for
+                the command line. A pause of the executor takes none.
             timeout: Seconds to wait; None for no limit.
 
         Raises:
-            ValidationError: for another scope.
+            ValidationError: for another scope, an invalid name, or a name without scope="queue".
             TimeoutError: if ``timeout`` seconds have passed.
         """
-        self._bridge.call("resume", lambda executor, _: executor.resume(scope), timeout)
+        self._bridge.call("resume", lambda executor, _: executor.resume(scope, by=by), timeout)
 
     @property
     def paused(self) -> bool:

@@ -154,14 +154,18 @@ class Monitor:
         records = [await each.pause_record() for each in await self._all_stores()]
         return max((each for each in records if each is not None), key=_at, default=None)
 
-    async def resume(self) -> None:
-        """End the pause of the executor, and of every queue."""
+    async def resume(self, by: str | None = None) -> None:
+        """End the pause of the executor, and of every queue.
+
+        Args:
+            by: Who asks for it: recorded with the queues.
+        """
         if self.executor is not None:
             await self.executor.resume()
-        await self._pause_later_queues(0.0)
+        await self._pause_later_queues(0.0, by)
         for each in await self._all_stores():
             if await is_paused(each):
-                await each.pause(0.0)
+                await each.pause(0.0, by=by)
 
     async def _pause_later_queues(self, until: float, by: str | None = None) -> None:
         """Pause the queues that are made from now on, too.

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from ...drawing.text import one_line, plural, shorten
@@ -208,7 +209,7 @@ class Top:
             return
         words = "" if monitor.executor is not None else " (all workers)"
         if await monitor.paused():
-            self._question(f"Start events again{words}?", monitor.resume)
+            self._question(f"Start events again{words}?", partial(monitor.resume, caller()))
         else:
             self._question(f"Start no more events{words}?", lambda: monitor.pause(caller()))
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from ...rules.action import PauseRecord
+from ...rules.queue_position import About
 from ...stores.inspector import LimitUsage, RunningEvent, WorkerRecord
 from ...view.overview import Overview
 from ...view.redact import hide_secrets
 from ..transfer.records import listed
 
 __all__ = ["overview_data", "worker_data"]
+
+
+_LIMIT: Final = ("name", "amount", "per", "per_key", "pool")
+"""The names of the values of ``About.limits``."""
 
 
 def overview_data(overview: Overview, pause: PauseRecord | None) -> dict[str, Any]:
@@ -39,7 +44,13 @@ def worker_data(worker: WorkerRecord) -> dict[str, Any]:
     """Return a worker as an object."""
     plain = asdict(worker)
     plain["held"] = [each | {"id": str(each["id"])} for each in plain["held"]]
-    return plain
+    return plain | {"about": None if worker.about is None else _about(worker.about)}
+
+
+def _about(about: About) -> dict[str, Any]:
+    limits = [dict(zip(_LIMIT, each, strict=True)) for each in about.limits]
+    unreadable = [each._asdict() for each in about.unreadable]
+    return about._asdict() | {"limits": limits, "unreadable": unreadable}
 
 
 def _percentiles(values: tuple[float, ...] | None) -> dict[str, float] | None:

@@ -827,7 +827,8 @@ class MemoryStore:
     async def pause(self, until: float = FOR_EVER, *, by: str | None = None) -> None:
         """See ``Store.pause``."""
         check_by(by)
-        self._paused = PauseRecord(by, self._clock())
+        kept = None if 0.0 < until < FOR_EVER else by
+        self._paused = PauseRecord(kept, self._clock())
         self._waiting.pause_until(until)
         self._listeners.notify_ready()
 
@@ -970,6 +971,12 @@ class MemoryStore:
         """See ``Store.pause_record``."""
         until = self._waiting.paused_until
         return self._paused if until is not None and until >= FOR_EVER else None
+
+    async def resume_record(self) -> PauseRecord | None:
+        """See ``Store.resume_record``."""
+        last = self._paused
+        is_known = last is not None and last.by is not None
+        return last if is_known and await self.pause_record() is None else None
 
     async def explain(self, uid: UUID, limits: Limits | None = None) -> Standing | None:
         """See ``Store.explain``."""

@@ -60,6 +60,7 @@ __all__ = (
     "ready_types",
     "records",
     "records_of",
+    "resume_record",
     "statuses",
     "worker_records",
 )
@@ -261,6 +262,14 @@ async def pause_record(db: Snapshot) -> PauseRecord | None:
     """Return who has paused the queue by hand, and when; None if it is not paused by hand."""
     for until, by, at in await db.rows(_PAUSE, db.queue):
         if until >= FOR_EVER:
+            return PauseRecord(by, at or 0.0)
+    return None
+
+
+async def resume_record(db: Snapshot) -> PauseRecord | None:
+    """Return who has ended the last pause of the queue by hand, and when; None if unknown."""
+    for until, by, at in await db.rows(_PAUSE, db.queue):
+        if until < FOR_EVER and by is not None:
             return PauseRecord(by, at or 0.0)
     return None
 

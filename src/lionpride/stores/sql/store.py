@@ -810,7 +810,8 @@ class SqlStore:
             self._listeners.notify_ready()
             self._backend.notify(READY)
 
-        await self._backend.run(partial(operations.pause, until=until, by=by), paused)
+        kept = None if 0.0 < until < FOR_EVER else by
+        await self._backend.run(partial(operations.pause, until=until, by=kept), paused)
 
     async def change_schedule(
         self,
@@ -852,6 +853,10 @@ class SqlStore:
     async def pause_record(self) -> PauseRecord | None:
         """See ``Store.pause_record``."""
         return await self._backend.read(queries.pause_record)
+
+    async def resume_record(self) -> PauseRecord | None:
+        """See ``Store.resume_record``."""
+        return await self._backend.read(queries.resume_record)
 
     async def _numbers(self, events: Sequence[Named]) -> list[int]:
         """Return the numbers of events that this process has, or that are given by id.
