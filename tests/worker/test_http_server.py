@@ -9,14 +9,14 @@ from worker.client import ask, get, parsed
 
 from lionpride.errors import ConfigurationError
 from lionpride.worker import http_server
-from lionpride.worker.http_server import Answer, listen, serve
+from lionpride.worker.http_server import HttpResponse, listen, serve
 
 
-async def hello(accept: str) -> Answer:
-    return Answer(200, f"hello {accept}".encode(), "text/x-hello")
+async def hello(accept: str) -> HttpResponse:
+    return HttpResponse(200, f"hello {accept}".encode(), "text/x-hello")
 
 
-async def broken(_: str) -> Answer:
+async def broken(_: str) -> HttpResponse:
     raise ValueError("secret")
 
 
@@ -95,10 +95,10 @@ async def test_while_too_many_requests_are_being_answered_others_are_refused(
     monkeypatch.setattr(http_server, "MAX_CONNECTIONS", 3)
     started, release = asyncio.Semaphore(0), asyncio.Event()
 
-    async def slow(_: str) -> Answer:
+    async def slow(_: str) -> HttpResponse:
         started.release()
         await release.wait()
-        return Answer.of(200, "done")
+        return HttpResponse.of(200, "done")
 
     sock = listen(0)
     port = port_of(sock)

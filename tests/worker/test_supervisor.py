@@ -16,7 +16,7 @@ import pytest
 
 import lionpride
 from lionpride.worker import supervisor as module
-from lionpride.worker.supervisor import Child, Supervisor
+from lionpride.worker.supervisor import ChildProcess, Supervisor
 from lionpride.worker.supervisor_metrics import SupervisorMetrics
 
 CHILD = Path(__file__).with_name("child.py")
@@ -51,7 +51,7 @@ async def running(supervisor: Supervisor) -> AsyncIterator["asyncio.Task[int]"]:
         await asyncio.wait([task])
 
 
-def working(supervisor: Supervisor) -> list[Child]:
+def working(supervisor: Supervisor) -> list[ChildProcess]:
     return [each for each in supervisor.children.values() if each.state == "working"]
 
 

@@ -11,14 +11,14 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from lionpride.view.prometheus import expose
-from lionpride.worker.supervisor import Child, Supervisor
+from lionpride.worker.supervisor import ChildProcess, Supervisor
 from lionpride.worker.supervisor_metrics import SupervisorMetrics, to_json
 
 
-def child(number: int, families: Iterable[Metric]) -> Child:
+def child(number: int, families: Iterable[Metric]) -> ChildProcess:
     """A process as the supervisor knows it after a report with these metrics."""
     sent = json.loads(json.dumps(to_json(families)))
-    return Child(number, cast("Any", None), 0.0, 0.0, {"state": "working"}, sent)
+    return ChildProcess(number, cast("Any", None), 0.0, 0.0, {"state": "working"}, sent)
 
 
 def process(count: int, level: float, *seconds: float) -> list[Metric]:

@@ -25,7 +25,7 @@ from ..errors import ConfigurationError
 from .encoding import json_response
 from .event_api.event_stream import follow
 from .event_api.event_types import EventType, Problem, event_types_of, problems_of
-from .event_api.operations import Limits, Operations, limited
+from .event_api.operations import Operations, RequestLimits, limited
 from .event_api.routes import check_guard, gone
 from .hosting import executor_of
 
@@ -75,7 +75,7 @@ def router(
             are in memory and nothing runs them.
     """
     check_guard("dependencies", is_guarded=bool(dependencies), public=public)
-    operations = Operations(executor, Limits(max_wait, retry_after, heartbeat, max_body))
+    operations = Operations(executor, RequestLimits(max_wait, retry_after, heartbeat, max_body))
 
     @asynccontextmanager
     async def checked(_: Any) -> AsyncIterator[None]:

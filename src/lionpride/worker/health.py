@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..errors import LionprideError
 from ..stores.contract import LeaseHolder, Store
-from .http_server import Answer, Handler
+from .http_server import Handler, HttpResponse
 
 __all__ = ["LIVE", "READY", "StoreCheck", "failed_renewal", "health_routes", "silent_heartbeat"]
 
@@ -36,13 +36,13 @@ def health_routes(live: Callable[[], str], ready: Callable[[], Any]) -> dict[str
         ready: A coroutine function that does the same for readiness.
     """
 
-    async def answer_live(_: str) -> Answer:
+    async def answer_live(_: str) -> HttpResponse:
         problem = live()
-        return Answer.of(503, problem) if problem else Answer.of(200, "ok")
+        return HttpResponse.of(503, problem) if problem else HttpResponse.of(200, "ok")
 
-    async def answer_ready(_: str) -> Answer:
+    async def answer_ready(_: str) -> HttpResponse:
         problem = await ready()
-        return Answer.of(503, problem) if problem else Answer.of(200, "ok")
+        return HttpResponse.of(503, problem) if problem else HttpResponse.of(200, "ok")
 
     return {LIVE: answer_live, READY: answer_ready}
 

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ..errors import ConfigurationError
 
-__all__ = ["Answer", "Handler", "listen", "serve"]
+__all__ = ["Handler", "HttpResponse", "listen", "serve"]
 
 REQUEST_TIMEOUT: Final = 10.0
 """Seconds that a request may take to arrive, and an answer to be sent."""
@@ -29,7 +29,7 @@ MAX_CONNECTIONS: Final = 256
 logger = logging.getLogger("lionpride.worker")
 
 
-class Answer(NamedTuple):
+class HttpResponse(NamedTuple):
     """An answer to a request.
 
     Attributes:
@@ -43,12 +43,12 @@ class Answer(NamedTuple):
     content_type: str = "text/plain; charset=utf-8"
 
     @classmethod
-    def of(cls, status: int, text: str) -> Answer:
+    def of(cls, status: int, text: str) -> HttpResponse:
         """Return an answer with one line of text."""
         return cls(status, f"{text}\n".encode())
 
 
-Handler: TypeAlias = Callable[[str], Awaitable[Answer]]
+Handler: TypeAlias = Callable[[str], Awaitable[HttpResponse]]
 """Answers a request; called with the header Accept."""
 
 Routes: TypeAlias = Mapping[str, Handler]
@@ -164,28 +164,28 @@ class _Connections:
             writer.close()
 
 
-async def _answer(head: bytes, routes: Routes) -> tuple[str, Answer]:
+async def _answer(head: bytes, routes: Routes) -> tuple[str, HttpResponse]:
     """Return the method of a request, and the answer to it."""
     first, *lines = head.decode("latin-1").split("\r\n")
     method, _, rest = first.partition(" ")
     target, _, version = rest.partition(" ")
     if not version.startswith("HTTP/1."):
-        return method, Answer.of(400, "this is no request of HTTP/1.1")
+        return method, HttpResponse.of(400, "this is no request of HTTP/1.1")
     if method not in ("GET", "HEAD"):
-        return method, Answer.of(405, "only GET and HEAD are answered")
+        return method, HttpResponse.of(405, "only GET and HEAD are answered")
     handler = routes.get(target.partition("?")[0])
     if handler is None:
-        return method, Answer.of(404, f"not found; there are {', '.join(routes)}")
+        return method, HttpResponse.of(404, f"not found; there are {', '.join(routes)}")
     headers = (line.partition(":") for line in lines)
     accept = ",".join(value.strip() for name, _, value in headers if name.lower() == "accept")
     try:
         return method, await handler(accept)
     except Exception:
         logger.exception("the answer to %s failed", target)
-        return method, Answer.of(500, "internal error; the log of the worker has the reason")
+        return method, HttpResponse.of(500, "internal error; the log of the worker has the reason")
 
 
-def _bytes_of(answer: Answer, *, with_body: bool) -> bytes:
+def _bytes_of(answer: HttpResponse, *, with_body: bool) -> bytes:
     allow = "Allow: GET, HEAD\r\n" if answer.status == 405 else ""
     head = (
         f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}\r\n"

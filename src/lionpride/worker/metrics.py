@@ -19,7 +19,7 @@ from ..view.executor_metrics import ExecutorMetrics
 from ..view.monitor import Monitor
 from ..view.prometheus import expose, families_of_executors, families_of_stores
 from .health import STORE_TIMEOUT
-from .http_server import Answer, Handler
+from .http_server import Handler, HttpResponse
 
 __all__ = ["METRICS", "ProcessMetrics", "StoreGauges", "metrics_routes", "registries_of"]
 
@@ -143,8 +143,8 @@ def metrics_routes(
         gauges: The gauges of the stores.
     """
 
-    async def answer(accept: str) -> Answer:
+    async def answer(accept: str) -> HttpResponse:
         body, content_type = expose(collect(await gauges.families()), accept)
-        return Answer(200, body, content_type)
+        return HttpResponse(200, body, content_type)
 
     return {METRICS: answer}

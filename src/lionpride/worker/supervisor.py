@@ -20,7 +20,7 @@ from ..stores.open import open_store
 from .recycling import RECYCLED
 from .supervisor_link import VARIABLE
 
-__all__ = ["BLOCKED_AFTER", "Child", "Supervisor"]
+__all__ = ["BLOCKED_AFTER", "ChildProcess", "Supervisor"]
 
 BLOCKED_AFTER: Final = 10.0
 """Seconds without a report, after which the event loop of a process counts as blocked."""
@@ -54,7 +54,7 @@ logger = logging.getLogger("lionpride.worker")
 
 
 @dataclass(slots=True)
-class Child:
+class ChildProcess:
     """A process that works.
 
     Attributes:
@@ -101,9 +101,9 @@ class Supervisor:
         *,
         grace: float,
         until_empty: bool = False,
-        ended: Callable[[Child], object] = lambda _: None,
+        ended: Callable[[ChildProcess], object] = lambda _: None,
     ) -> None:
-        self.children: dict[int, Child] = {}
+        self.children: dict[int, ChildProcess] = {}
         self.restarts = {"recycled": 0, "died": 0}
         self._command = tuple(command)
         self._number = number
@@ -212,7 +212,7 @@ class Supervisor:
             self._log(child, logging.ERROR, f"{_ending(code)}; it is started again {again}")
             await self._wait(pause)
 
-    def _is_final(self, child: Child, code: int) -> bool:
+    def _is_final(self, child: ChildProcess, code: int) -> bool:
         """Return True if a process that has ended is not replaced."""
         if self._stopping.is_set():
             self._log(child, logging.INFO, _ending(code))
@@ -224,7 +224,7 @@ class Supervisor:
             return True
         return self._until_empty and code in (0, 1)
 
-    async def _start(self, number: int) -> tuple[Child, socket.socket]:
+    async def _start(self, number: int) -> tuple[ChildProcess, socket.socket]:
         """Start a process, and return it with this end of the socket.
 
         Raises:
@@ -243,14 +243,14 @@ class Supervisor:
             except BaseException:
                 ours.close()
                 raise
-        child = Child(number, process, asyncio.get_running_loop().time())
+        child = ChildProcess(number, process, asyncio.get_running_loop().time())
         self.children[number] = child
         self._log(child, logging.INFO, "has started")
         if self._stopping.is_set():
             _send(child, signal.SIGTERM)
         return child, ours
 
-    async def _wait_for_end(self, child: Child, ours: socket.socket) -> int:
+    async def _wait_for_end(self, child: ChildProcess, ours: socket.socket) -> int:
         """Read the reports of a process until it has ended.
 
         Returns:
@@ -269,7 +269,7 @@ class Supervisor:
         self._on_end(child)
         return code
 
-    async def _read(self, child: Child, reader: asyncio.StreamReader) -> None:
+    async def _read(self, child: ChildProcess, reader: asyncio.StreamReader) -> None:
         """Read the reports of a process until it closes the socket."""
         loop = asyncio.get_running_loop()
         with suppress(OSError):
@@ -291,7 +291,7 @@ class Supervisor:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    def _log(self, child: Child, level: int, what: str) -> None:
+    def _log(self, child: ChildProcess, level: int, what: str) -> None:
         logger.log(level, "process %d (pid %d) %s", child.number, child.process.pid, what)
 
     # -- signals -----------------------------------------------------------------------------
@@ -343,7 +343,7 @@ def _pause(died: int) -> float:
     return min(FIRST_PAUSE * 2.0 ** min(died - 1, 10), LONGEST_PAUSE)
 
 
-def _send(child: Child, number: int) -> None:
+def _send(child: ChildProcess, number: int) -> None:
     """Send a signal to a process, unless it has ended."""
     with suppress(ProcessLookupError):
         child.process.send_signal(number)

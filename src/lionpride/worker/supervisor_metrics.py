@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 from .http_server import Handler
 from .metrics import StoreGauges, metrics_routes
-from .supervisor import Child, Supervisor
+from .supervisor import ChildProcess, Supervisor
 
 __all__ = ["SupervisorMetrics", "from_json", "merge_families", "to_json"]
 
@@ -38,7 +38,7 @@ class SupervisorMetrics:
     def __init__(self) -> None:
         self._ended: list[Metric] = []
 
-    def ended(self, child: Child) -> None:
+    def ended(self, child: ChildProcess) -> None:
         """Keep what an ended process has counted."""
         summed = [each for each in from_json(child.metrics) if each.type in _SUMMED]
         self._ended = merge_families([*self._ended, *summed])

@@ -30,7 +30,7 @@ from ..encoding import json_response
 from ..server_stop import stopping
 from .event_types import EventType
 
-__all__ = ["Limits", "Operations", "disconnected", "limited"]
+__all__ = ["Operations", "RequestLimits", "disconnected", "limited"]
 
 MAX_KEY: Final = 200
 """Characters of an ``Idempotency-Key``."""
@@ -42,7 +42,7 @@ _MAX_CONTINUATIONS: Final = 1000
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """Bounds of requests.
 
     Attributes:
@@ -80,7 +80,7 @@ class Operations:
         limits: Bounds of requests.
     """
 
-    def __init__(self, executor: Executor, limits: Limits) -> None:
+    def __init__(self, executor: Executor, limits: RequestLimits) -> None:
         self.executor = executor
         self.limits = limits
 

@@ -20,7 +20,7 @@ from ...errors import ConfigurationError
 from ..encoding import json_response
 from .event_stream import follow
 from .event_types import EventType, event_types_of, problems_of
-from .operations import Limits, Operations, limited
+from .operations import Operations, RequestLimits, limited
 
 __all__ = ["Guard", "check_guard", "gone", "routes"]
 
@@ -66,7 +66,7 @@ def routes(
             the executor does not accept a type.
     """
     check_guard("authorize", is_guarded=authorize is not None, public=public)
-    operations = Operations(executor, Limits(max_wait, retry_after, heartbeat, max_body))
+    operations = Operations(executor, RequestLimits(max_wait, retry_after, heartbeat, max_body))
     found = list[Route]()
     for name, kind in event_types_of(executor, event_types).items():
         for path, method, handler in _handlers(operations, kind):
